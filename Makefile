@@ -1,0 +1,74 @@
+# Every target does its own set-up and is quick the second time. `make` alone lists them.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 6001
+PYTHONS ?= 3.11 3.12 3.13
+ARGS ?=
+
+BIN := .venv/bin
+NODE_MODULES := tests/e2e/js/node_modules/.stamp examples/demo/node_modules/.stamp
+SOURCES = $(wildcard relay relay_transports benchmarks examples tests)
+
+.PHONY: help setup serve test test-pythons check fmt bench docs clean debian
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.dev $(NODE_MODULES) debian ## install everything the other targets need
+
+serve: DEBIAN = nodejs npm
+serve: .venv/.relay examples/demo/node_modules/.stamp ## run the demo; HOST=... PORT=... say where
+	$(BIN)/python examples/demo/app.py --host $(HOST) --port $(PORT)
+
+test: setup ## run the tests; ARGS="-k presence -x" go to pytest
+	$(BIN)/pytest $(ARGS)
+
+test-pythons: ## run the unit and property tests on each of PYTHONS that is installed
+	.ci/test-pythons $(PYTHONS)
+
+check: .venv/.dev ## check format, lint, types and layers; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports --no-logo
+
+fmt: .venv/.dev ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev ## measure fan-out; ARGS="..." go to the benchmark
+	$(BIN)/python -m benchmarks.fanout $(ARGS)
+
+docs: .venv/.dev ## build the documentation into docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+	@echo docs/_build/index.html
+
+clean: ## remove everything the targets made
+	rm -rf .venv .venvs build dist docs/_build tests/e2e/js/node_modules examples/demo/node_modules
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(SOURCES) docs -name __pycache__ -prune -exec rm -rf {} +
+
+# Set-up, one file as the mark of each finished step.
+
+.venv/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+	  "Relay needs Python 3.11 or newer and '$(PYTHON)' is not: name one, as in make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/debian-packages python3-venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -qq --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/.relay: pyproject.toml | .venv/.pip
+	$(BIN)/pip install -qq --editable '.[all]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/.pip
+	$(BIN)/pip install -qq --editable '.[all]' --group dev
+	@touch $@ .venv/.relay
+
+%/node_modules/.stamp: %/package.json | debian
+	@.ci/npm-packages $*
+
+debian:
+	@.ci/debian-packages $(DEBIAN)

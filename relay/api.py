@@ -1,0 +1,64 @@
+"""The REST API of a hub, whatever HTTP server it is behind (protocol 6)."""
+
+from __future__ import annotations
+
+from relay.errors import HubClosed, RequestError
+from relay.hub import ChannelInfo, Hub
+from relay.protocol import rest
+from relay.protocol.rest import Call, Request, Response
+from relay.receipts import Receipt
+
+
+async def respond(hub: Hub, request: Request) -> Response:
+    """Answer one request: 200 with a JSON object, or the documented status with one line of plain text."""
+    apps = {app.key: app for app in hub.apps}
+    try:
+        call = rest.parse(request, apps.get, hub.clock.time())
+        return await _perform(hub, call)
+    except RequestError as error:
+        return rest.failure(error)
+    except HubClosed:
+        return rest.failure(RequestError(503, "Not accepting requests now"))
+
+
+async def _perform(hub: Hub, call: Call) -> Response:
+    match call:
+        case rest.Trigger():
+            return rest.ok(_triggered(call, await hub.publish(call.events, app=call.app)), call.accepted)
+        case rest.ListChannels():
+            found = await hub.channels(prefix=call.prefix, info=call.info, app=call.app)
+            return rest.ok({"channels": {name: _counts(info) for name, info in found.items()}})
+        case rest.GetChannel():
+            info = await hub.channel(call.channel, info=call.info, app=call.app)
+            return rest.ok({"occupied": info.occupied, **_counts(info)})
+        case rest.GetUsers():
+            members = await hub.members(call.channel, app=call.app)
+            return rest.ok({"users": [{"id": member.id} for member in members]})
+        case rest.GetStats():
+            return rest.ok(await _stats(hub, call))
+        case rest.Terminate():
+            await hub.terminate_user_connections(call.user_id, app=call.app)
+            return rest.ok({})
+
+
+def _triggered(call: rest.Trigger, receipts: list[Receipt]) -> dict[str, object]:
+    """``{}`` unless counts were asked for; for a batch they are a list in the order of the request."""
+    if not any(event.info for event in call.events):
+        return {}
+    if not call.batch:
+        return {"channels": {name: channel.info for name, channel in receipts[0].channels.items()}}
+    return {"batch": [next(iter(receipt.channels.values())).info for receipt in receipts]}
+
+
+def _counts(info: ChannelInfo) -> dict[str, int]:
+    counts = {"user_count": info.user_count, "subscription_count": info.subscription_count}
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+async def _stats(hub: Hub, call: rest.GetStats) -> dict[str, object]:
+    occupancy = await hub.occupancy(call.channel, app=call.app)
+    return {
+        "occupied": occupancy.subscriptions > 0,
+        "user_count": occupancy.users,
+        "connection_count": occupancy.subscriptions,
+    }

@@ -1,0 +1,174 @@
+"""One App: a set of credentials with its limits and switches."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from relay.errors import UsageError
+
+_URL_FORM = "https://KEY:SECRET@HOST/apps/APP_ID"
+_positive = (
+    "activity_timeout",
+    "pong_timeout",
+    "max_backlog",
+    "max_message_bytes",
+    "max_event_bytes",
+    "max_event_channels",
+    "max_batch",
+    "max_members",
+    "max_user_id",
+    "max_user_info_bytes",
+    "max_subscriptions",
+    "client_event_rate",
+)
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One set of credentials, with what its clients may do. Immutable; its ``repr`` hides the secret.
+
+    ``id`` should be digits only, since several server SDKs accept nothing else; ``key`` should be lower
+    case, since the Swift SDK lower-cases what it signs (protocol 2.3, 6.1).
+
+    Raises :class:`~relay.errors.UsageError` for values that cannot work.
+    """
+
+    id: str
+    key: str
+    secret: str
+    enabled: bool = True
+    """False closes every client with 4003 and answers REST calls with 403."""
+    tls_only: bool = False
+    """True closes clients that come without TLS with 4000."""
+    client_events: bool = False
+    """Whether clients may send ``client-`` events to private and presence channels (protocol 3)."""
+    subscription_errors: bool = False
+    """Also send ``pusher:subscription_error`` after a refused subscribe, for Echo's ``.error()`` (2.3)."""
+    activity_timeout: int = 120
+    """Seconds of silence after which a client is pinged."""
+    pong_timeout: int = 30
+    """Seconds a pinged client has to show life before it is closed with 4201."""
+    max_connections: int | None = None
+    """Connections at once on this node; one more is closed with 4004. None: no bound."""
+    max_backlog: int = 1 << 20
+    """Bytes that may wait for one slow client before it is disconnected with 4100."""
+    max_message_bytes: int = 256 << 10
+    """Bytes of one frame from a client; a larger one ends the connection with 1009."""
+    max_event_bytes: int = 10_240
+    """UTF-8 bytes of ``data`` of one event."""
+    max_event_channels: int = 100
+    """Channels one ``trigger`` may name."""
+    max_batch: int = 10
+    """Events in one batch."""
+    max_members: int = 100
+    """Distinct users in one presence channel."""
+    max_user_id: int = 128
+    """Characters of a user id."""
+    max_user_info_bytes: int = 1024
+    """UTF-8 bytes of a member's ``user_info``."""
+    max_subscriptions: int = 10_000
+    """Channels one connection may be subscribed to."""
+    client_event_rate: int = 10
+    """Client events one connection may send a second."""
+
+    def __post_init__(self) -> None:
+        for field in ("id", "key", "secret"):
+            value = getattr(self, field)
+            if not isinstance(value, str) or not value:
+                raise UsageError(f"App.{field} must be a string that is not empty, got {type(value).__name__}")
+        for field in ("id", "key"):
+            value = getattr(self, field)
+            if "/" in value or not value.isprintable() or " " in value:
+                raise UsageError(f"App.{field} stands in URLs: no slash, space or control character, got {value!r}")
+        for field in _positive:
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"App.{field} must be a whole number above 0, got {value!r}")
+
+    def __repr__(self) -> str:
+        return f"App(id={self.id!r}, key={self.key!r}, secret='***')"
+
+    @classmethod
+    def from_url(cls, url: str, settings: Mapping[str, object] | None = None) -> App:
+        """The App that ``https://KEY:SECRET@HOST/apps/APP_ID`` (the form of ``PUSHER_URL``) stands for.
+
+        The host does not matter here. ``settings`` holds other fields of App by name.
+        """
+        parts = urlsplit(url)
+        head, _, app_id = parts.path.rstrip("/").rpartition("/")
+        missing = [
+            what
+            for what, seen in (
+                ("a scheme http or https", parts.scheme in ("http", "https")),
+                ("a key", parts.username),
+                ("a secret", parts.password),
+                ("a host", parts.hostname),
+                ("a path ending in /apps/APP_ID", head.endswith("/apps") and app_id),
+            )
+            if not seen
+        ]
+        if missing:
+            seen = f"{parts.scheme}://...{parts.path}" if parts.scheme else "no URL"
+            raise UsageError(f"Pusher URL lacks {', '.join(missing)}: should be {_URL_FORM}, got {seen}")
+        credentials = {"id": app_id, "key": unquote(parts.username or ""), "secret": unquote(parts.password or "")}
+        return cls._of({**credentials, **(settings or {})})
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None) -> App:
+        """The App described by ``PUSHER_URL``, or by ``PUSHER_APP_ID``, ``PUSHER_KEY`` and ``PUSHER_SECRET``.
+
+        ``PUSHER_APP_KEY`` and ``PUSHER_APP_SECRET`` (Laravel's names) are read too.
+        """
+        environ = os.environ if environ is None else environ
+        if url := environ.get("PUSHER_URL"):
+            return cls.from_url(url, settings)
+        found = {
+            "id": environ.get("PUSHER_APP_ID"),
+            "key": environ.get("PUSHER_KEY") or environ.get("PUSHER_APP_KEY"),
+            "secret": environ.get("PUSHER_SECRET") or environ.get("PUSHER_APP_SECRET"),
+        }
+        if missing := [
+            f"PUSHER_{'APP_ID' if name == 'id' else name.upper()}" for name, seen in found.items() if not seen
+        ]:
+            raise UsageError(f"environment lacks {', '.join(missing)}: set them, or PUSHER_URL={_URL_FORM}")
+        return cls._of({**found, **(settings or {})})
+
+    @classmethod
+    def from_toml(cls, text: str) -> tuple[App, ...]:
+        """The Apps of a TOML text, one for each ``[[apps]]`` table; keys are the fields of App."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"not TOML: {error}") from None
+        return cls.from_tables(document.get("apps"))
+
+    @classmethod
+    def from_tables(cls, tables: object) -> tuple[App, ...]:
+        """The Apps of already parsed ``[[apps]]`` tables."""
+        if not isinstance(tables, Sequence) or isinstance(tables, str) or not tables:
+            raise UsageError("configuration needs at least one [[apps]] table with id, key and secret")
+        return tuple(cls._of(table, where=f"apps[{i}]: ") for i, table in enumerate(tables))
+
+    @classmethod
+    def _of(cls, table: object, where: str = "") -> App:
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{where}should be a table of App fields, got {type(table).__name__}")
+        check_keys(table, cls.__struct_fields__, where)
+        try:
+            return msgspec.convert(table, cls)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{where}{error}") from None
+
+
+def check_keys(table: Mapping[str, object], allowed: Sequence[str], where: str) -> None:
+    """Raise :class:`UsageError` for a key that is not allowed, naming the nearest one that is."""
+    for key in table:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
+            raise UsageError(f"{where}unknown key {key!r}; {hint}")

@@ -1,0 +1,105 @@
+"""Who listens to what on this node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+
+from relay.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+C = TypeVar("C")
+"""A connection; this module only keeps it."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An event that waits for a joining connection. ``edge`` is set on member_added and member_removed."""
+
+    text: bytes
+    edge: Edge | None = None
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """A user's first connection ``joined`` a presence channel, or the last one left."""
+
+    user_id: str
+    joined: bool
+
+
+class Channel(Generic[C]):
+    """One occupied channel: its subscribers, and the connections that are just joining.
+
+    ``transports`` is what fan-out walks; ``joining`` keeps what a connection must get right after its
+    acknowledgement (design 3.4). ``attached`` tells that the broker delivers this channel to us.
+    """
+
+    __slots__ = ("attached", "joining", "name", "transports")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.transports: dict[Transport, C] = {}
+        self.joining: dict[Transport, list[Held]] = {}
+        self.attached = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is left."""
+        return not self.transports and not self.joining
+
+    def hold(self, transport: Transport) -> None:
+        """Mark ``transport`` as joining: from now on its events are held."""
+        self.joining[transport] = []
+
+    def admit(self, transport: Transport, connection: C) -> list[Held]:
+        """Turn a joining transport into a subscriber; returns what was held for it."""
+        held = self.joining.pop(transport)
+        self.transports[transport] = connection
+        return held
+
+    def keep(self, held: Held, excluded: Transport | None) -> None:
+        """Hold an event for whoever is joining."""
+        for transport, waiting in self.joining.items():
+            if transport is not excluded:
+                waiting.append(held)
+
+    def remove(self, transport: Transport) -> bool:
+        """Take ``transport`` out, joining or subscribed; whether it was in."""
+        found = self.transports.pop(transport, None) is not None
+        return self.joining.pop(transport, None) is not None or found
+
+
+class Channels(Generic[C]):
+    """The occupied channels of one App on this node, by name; empty ones do not exist."""
+
+    __slots__ = ("_channels",)
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Channel[C]] = {}
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def __iter__(self) -> Iterator[Channel[C]]:
+        return iter(self._channels.values())
+
+    def get(self, name: str) -> Channel[C] | None:
+        """The channel, if it is occupied."""
+        return self._channels.get(name)
+
+    def open(self, name: str) -> Channel[C]:
+        """The channel, made if nobody was in it; the caller puts somebody in at once."""
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = Channel(name)
+        return channel
+
+    def remove(self, name: str, transport: Transport) -> bool:
+        """Take ``transport`` out of the channel; whether that left nobody in it on this node."""
+        channel = self._channels.get(name)
+        if channel is None or not channel.remove(transport) or not channel.idle:
+            return False
+        del self._channels[name]
+        return True

@@ -1,0 +1,138 @@
+"""``relay serve``: a hub of its own, for programs that do not embed one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from relay import __version__
+from relay.app import App
+from relay.config import Config, ServerConfig, parse_config
+from relay.errors import UsageError
+from relay.hub import Hub
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_CREDENTIALS = ("app_id", "key", "secret")
+_SHUTDOWN_SECONDS = 10.0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="relay", description="A Pusher-compatible realtime hub.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"relay {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        allow_abbrev=False,
+        help="run a hub",
+        description="Run a hub. The App comes from flags, from --config, or from the environment: PUSHER_URL, or"
+        " PUSHER_APP_ID, PUSHER_KEY and PUSHER_SECRET.",
+    )
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=_port, help="port to listen on, 0 for any free one (default: 6001)")
+    serve.add_argument("--prefix", help="path before /app and /apps, such as /realtime")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with [server] and [[apps]]")
+    serve.add_argument("--app-id", metavar="ID", help="digits only, since some SDKs take nothing else")
+    serve.add_argument("--key", help="the App's public key")
+    serve.add_argument("--secret", help="the App's secret")
+    serve.add_argument("--client-events", action="store_true", help="let clients send client- events")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 2 for a wrong call, with one sentence on stderr."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return _serve(_configuration(options))
+    except UsageError as error:
+        print(f"relay: {error}", file=sys.stderr)
+        return 2
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _configuration(options: argparse.Namespace) -> Config:
+    given = {name: getattr(options, name) for name in _CREDENTIALS if getattr(options, name)}
+    if options.config is not None:
+        if given:
+            raise UsageError("--config brings its own Apps: leave out --app-id, --key and --secret")
+        try:
+            config = parse_config(options.config.read_text())
+        except OSError as error:
+            raise UsageError(f"cannot read {options.config}: {error.strerror}") from None
+        except UsageError as error:
+            raise UsageError(f"{options.config}: {error}") from None
+    elif given:
+        if missing := [f"--{name.replace('_', '-')}" for name in _CREDENTIALS if name not in given]:
+            raise UsageError(f"missing {', '.join(missing)}: an App needs --app-id, --key and --secret")
+        config = Config(ServerConfig(), (App(id=given["app_id"], key=given["key"], secret=given["secret"]),))
+    else:
+        config = Config(ServerConfig(), (App.from_env(),))
+    apps = config.apps
+    if options.client_events:
+        apps = tuple(msgspec.structs.replace(app, client_events=True) for app in apps)
+    flags = {name: value for name in ("host", "port", "prefix") if (value := getattr(options, name)) is not None}
+    return Config(msgspec.structs.replace(config.server, **flags), apps)
+
+
+def _serve(config: Config) -> int:
+    try:
+        from aiohttp import web
+
+        from relay_transports.aiohttp import setup
+    except ImportError as error:
+        raise UsageError(f"'relay serve' needs the aiohttp extra: pip install 'relay-hub[aiohttp]' ({error})") from None
+    application = web.Application()
+    setup(application, Hub(*config.apps), prefix=config.server.prefix)
+    ids = ", ".join(app.id for app in config.apps)
+    return serve_application(application, config.server, f"apps: {ids}")
+
+
+def serve_application(application: web.Application, server: ServerConfig, what: str) -> int:
+    """Run ``application`` until SIGINT or SIGTERM; prints one line when it listens. Returns the exit code."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_run(application, server, what))
+
+
+async def _run(application: web.Application, server: ServerConfig, what: str) -> int:
+    from aiohttp import web
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        print(f"Relay listens on http://{host}:{runner.addresses[0][1]}{server.prefix} ({what})", flush=True)
+        await stop.wait()
+    except OSError as error:
+        print(f"relay: cannot listen on {server.host}:{server.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    finally:
+        await runner.cleanup()
+    return 0
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """Uvloop where it is installed, else asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop

@@ -1,0 +1,1 @@
+"""Between nodes: the Broker carries events, the Directory knows who is where."""

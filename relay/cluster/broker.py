@@ -1,0 +1,51 @@
+"""The Broker interface: moving envelopes between nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from relay.receipts import Remote
+
+Kind = Literal["event", "member_added", "member_removed", "terminate"]
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One finished event on its way to other nodes: data only, versioned.
+
+    ``text`` is what every subscriber gets, encoded once in the cluster. ``socket_id`` names the one
+    connection that does not. ``user_id`` says whom a ``member_*`` or ``terminate`` envelope is about.
+    """
+
+    app: str
+    channel: str
+    text: bytes = b""
+    socket_id: str | None = None
+    kind: Kind = "event"
+    user_id: str | None = None
+    version: int = 1
+
+
+class Broker(Protocol):
+    """Moves envelopes between nodes, at most once, in order for each publisher and channel.
+
+    Calls for one channel take effect in the order they are made. Failures are
+    :class:`~relay.errors.BrokerError`.
+    """
+
+    async def start(self, receive: Callable[[Envelope], None]) -> None:
+        """Begin; ``receive`` is called in the hub's loop for every envelope of other nodes."""
+
+    async def subscribe(self, app: str, channel: str) -> None:
+        """The first local subscriber came; returns when messages from now on arrive. Repeating it is fine."""
+
+    async def unsubscribe(self, app: str, channel: str) -> None:
+        """The last local subscriber left."""
+
+    async def publish(self, envelope: Envelope) -> Remote:
+        """Hand ``envelope`` to all **other** nodes; it never comes back to this one."""
+
+    async def close(self) -> None:
+        """End; nothing is received after it."""

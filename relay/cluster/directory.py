@@ -1,0 +1,65 @@
+"""The Directory interface: who is where, across nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from relay.protocol.messages import Identity
+
+Roster = dict[str, msgspec.Raw | None]
+"""User ids with the JSON of their info, in the order they joined."""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A connection is in. ``roster`` is as of this very step, the joiner included."""
+
+    first_in_channel: bool
+    first_for_user: bool
+    count: int
+    roster: Roster
+
+
+class Full(msgspec.Struct, frozen=True):
+    """A connection is not in: the channel has ``members`` distinct users and may have no more."""
+
+    members: int
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A connection is out; both False for one that was not in."""
+
+    last_in_channel: bool = False
+    last_for_user: bool = False
+
+
+class Occupancy(msgspec.Struct, frozen=True):
+    """How many connections and (on presence channels) distinct users a channel has."""
+
+    subscriptions: int = 0
+    users: int = 0
+
+
+class Directory(Protocol):
+    """Who is where, across nodes. Every method is one atomic step; calls of one node for one socket and
+    channel take effect in the order they are made. Failures are :class:`~relay.errors.BrokerError`.
+    """
+
+    async def join(
+        self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
+    ) -> Joined | Full:
+        """Put a connection into a channel. A user who is a member already is let in when it is full."""
+
+    async def leave(self, app: str, channel: str, socket_id: str) -> Left:
+        """Take a connection out; unknown is a no-op."""
+
+    async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
+        """The occupied channels whose names begin with ``prefix``."""
+
+    async def occupancy(self, app: str, channel: str) -> Occupancy:
+        """One channel's counts; zeros when nobody is in it."""
+
+    async def roster(self, app: str, channel: str) -> Roster:
+        """The users of a presence channel."""

@@ -1,0 +1,101 @@
+"""One node alone: a Broker with nobody to talk to and a Directory in memory. Neither ever suspends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from relay.cluster.broker import Envelope
+from relay.cluster.directory import Full, Joined, Left, Occupancy, Roster
+from relay.presence import Roster as Members
+from relay.protocol.messages import Identity
+from relay.receipts import Remote
+
+
+class LocalBroker:
+    """There are no other nodes."""
+
+    async def start(self, receive: Callable[[Envelope], None]) -> None:
+        """Nothing will be received."""
+
+    async def subscribe(self, app: str, channel: str) -> None:
+        """Nothing to do."""
+
+    async def unsubscribe(self, app: str, channel: str) -> None:
+        """Nothing to do."""
+
+    async def publish(self, envelope: Envelope) -> Remote:
+        """Nobody else to tell."""
+        return "none"
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+class _Place:
+    __slots__ = ("members", "sockets")
+
+    def __init__(self) -> None:
+        self.sockets: dict[str, str | None] = {}
+        self.members: Members | None = None
+
+
+class LocalDirectory:
+    """Keeps who is where in dictionaries; empty channels are not kept."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, dict[str, _Place]] = {}
+
+    async def join(
+        self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
+    ) -> Joined | Full:
+        """Put a connection into a channel; doing it twice changes nothing."""
+        places = self._places.setdefault(app, {})
+        place = places.get(channel)
+        members = place.members if place else None
+        if member is not None and members is not None and member.user_id not in members and len(members) >= max_members:
+            return Full(len(members))
+        if place is None:
+            place = places[channel] = _Place()
+        first_for_user = False
+        if member is not None:
+            if place.members is None:
+                place.members = Members()
+            first_for_user = place.members.add(member, socket_id)
+        place.sockets[socket_id] = member.user_id if member else None
+        count = len(place.sockets)
+        return Joined(count == 1, first_for_user, count, place.members.snapshot() if place.members else {})
+
+    async def leave(self, app: str, channel: str, socket_id: str) -> Left:
+        """Take a connection out; unknown is a no-op."""
+        places = self._places.get(app, {})
+        place = places.get(channel)
+        if place is None or socket_id not in place.sockets:
+            return Left()
+        user_id = place.sockets.pop(socket_id)
+        last_for_user = bool(place.members and user_id is not None and place.members.remove(user_id, socket_id))
+        if not place.sockets:
+            del places[channel]
+        return Left(not place.sockets, last_for_user)
+
+    async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
+        """The occupied channels whose names begin with ``prefix``."""
+        places = self._places.get(app, {})
+        return {name: _occupancy(place) for name, place in places.items() if name.startswith(prefix)}
+
+    async def occupancy(self, app: str, channel: str) -> Occupancy:
+        """One channel's counts."""
+        place = self._places.get(app, {}).get(channel)
+        return _occupancy(place) if place else Occupancy()
+
+    async def roster(self, app: str, channel: str) -> Roster:
+        """The users of a presence channel."""
+        place = self._places.get(app, {}).get(channel)
+        return place.members.snapshot() if place and place.members else {}
+
+    def sockets(self, app: str) -> dict[str, frozenset[str]]:
+        """Which sockets are in which channel, to compare with what the hub believes."""
+        return {name: frozenset(place.sockets) for name, place in self._places.get(app, {}).items()}
+
+
+def _occupancy(place: _Place) -> Occupancy:
+    return Occupancy(len(place.sockets), len(place.members) if place.members else 0)

@@ -1,0 +1,209 @@
+"""One client as the hub sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from relay import facts
+from relay.cluster.broker import Envelope
+from relay.errors import CloseCode, Disconnect, Refused
+from relay.membership import Departure, depart, detach, join
+from relay.protocol import messages
+from relay.protocol.messages import Member
+from relay.protocol.session import Action, Join, Leave, Publish, Reply, Session, Signin
+from relay.publishing import publish
+from relay.transport import Transport
+
+if TYPE_CHECKING:
+    from relay.node import Node, Tenant
+
+Authorize = Callable[[str], Awaitable[Member | bool]]
+"""Asked with a channel name when a client wants in without ``auth``: a member, True or False."""
+
+
+class Connection:
+    """One client's session on its transport.
+
+    The owner of the socket has two duties: ``await receive(text)`` for every message, one at a time and in
+    order; and ``disconnected()`` once, whatever ended the connection. ``heard()`` tells of signs of life
+    that are no messages.
+    """
+
+    __slots__ = ("_last_heard", "_node", "_pinged", "authorize", "closed", "session", "tenant", "transport")
+
+    def __init__(
+        self, node: Node, tenant: Tenant, transport: Transport, session: Session, authorize: Authorize | None
+    ) -> None:
+        self._node = node
+        self.tenant = tenant
+        self.transport = transport
+        self.session = session
+        self.authorize = authorize
+        self.closed = False
+        self._last_heard = node.clock.now()
+        self._pinged = False
+
+    @property
+    def socket_id(self) -> str:
+        """What clients and servers call this connection (protocol 1.4)."""
+        return self.session.socket_id
+
+    def send(self, text: bytes) -> None:
+        """Queue one finished event for this client alone."""
+        self.transport.send(self.transport.framing.frame(text))
+
+    def heard(self) -> None:
+        """The client showed that it lives, by a control frame for instance (protocol 1.6)."""
+        self._last_heard = self._node.clock.now()
+        self._pinged = False
+
+    async def receive(self, text: str | bytes) -> None:
+        """Handle one message of the client. Bad input is answered, never raised.
+
+        Returns when everything the message asked for is done. Cancelling it undoes a subscribe that was
+        under way.
+        """
+        if self.closed:
+            return
+        self.heard()
+        with self._node.in_flight:
+            try:
+                action = self.session.receive(text, self._last_heard)
+                if action is not None:
+                    await self._perform(action)
+            except Refused as refused:
+                self._refuse(refused)
+            except Disconnect as disconnect:
+                self._disconnect(disconnect)
+
+    def reject(self, reason: str) -> None:
+        """Refuse something that is no message at all, a binary frame for instance (protocol 1.9)."""
+        if self.closed:
+            return
+        self.heard()
+        try:
+            self.session.count_refusal(self._last_heard)
+            self._refuse(Refused(reason))
+        except Disconnect as disconnect:
+            self._disconnect(disconnect)
+
+    def disconnected(self) -> None:
+        """The client is gone: it leaves every channel. Never waits; calling it again does nothing."""
+        self._end(None, "")
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the client after what is queued for it, and take it out of every channel now."""
+        if not self.closed:
+            self.transport.close(code, reason)
+            self._end(code, reason)
+
+    def expire(self, now: float) -> None:
+        """Its deadline came: ping a silent client, close one that did not answer (protocol 1.6)."""
+        app = self.tenant.app
+        if self._pinged:
+            self.close(CloseCode.PONG_MISSED, "Pong reply not received")
+            return
+        due = self._last_heard + app.activity_timeout
+        if due <= now:
+            ping = self.transport.framing.ping
+            if ping is None:
+                self.close(CloseCode.INACTIVE, "Closed after inactivity")
+                return
+            self.transport.send(ping)
+            self._pinged = True
+            due = now + app.pong_timeout
+        self._node.schedule(self, due)
+
+    def overflowed(self) -> None:
+        """Its transport could take no more: the client does not read, and is told to come back later."""
+        if not self.closed:
+            self._node.journal.record(
+                facts.SlowConsumer(
+                    app=self.tenant.app.id,
+                    time=self._node.clock.time(),
+                    socket_id=self.socket_id,
+                    backlog=self.transport.backlog,
+                )
+            )
+            self.close(CloseCode.OVER_CAPACITY, "Slow consumer: too much is waiting for this connection")
+
+    async def _perform(self, action: Action) -> None:
+        match action:
+            case Reply():
+                self.send(action.text)
+            case Join():
+                await join(self._node, self, action)
+            case Leave():
+                self.tenant.channels.remove(action.channel, self.transport)
+                with anyio.CancelScope(shield=True):
+                    await depart(self._node, Departure(self.tenant, self.socket_id, {action.channel: action.was}))
+            case Publish():
+                await self._publish(action)
+            case Signin():
+                self._signed_in(action)
+
+    async def _publish(self, action: Publish) -> None:
+        self._node.journal.record(
+            facts.ClientEvent(
+                app=self.tenant.app.id,
+                time=self._node.clock.time(),
+                socket_id=self.socket_id,
+                channel=action.channel,
+                event=action.event,
+                user_id=action.user_id,
+            )
+        )
+        envelope = Envelope(app=self.tenant.app.id, channel=action.channel, text=action.text, socket_id=self.socket_id)
+        await publish(self._node, self.tenant, envelope)
+
+    def _signed_in(self, action: Signin) -> None:
+        user_id = action.user.user_id
+        self.tenant.users.setdefault(user_id, {})[self] = None
+        self.send(action.text)
+        self._node.journal.record(
+            facts.SignedIn(
+                app=self.tenant.app.id, time=self._node.clock.time(), socket_id=self.socket_id, user_id=user_id
+            )
+        )
+
+    def _disconnect(self, disconnect: Disconnect) -> None:
+        self.send(messages.error(disconnect.message, disconnect.code))
+        self.close(disconnect.code, disconnect.message)
+
+    def _refuse(self, refused: Refused) -> None:
+        self.send(messages.error(refused.message, refused.code))
+        if self.tenant.app.subscription_errors and refused.channel is not None:
+            self.send(messages.subscription_error(refused.channel, refused.message))
+        self._node.journal.record(
+            facts.RefusedRequest(
+                app=self.tenant.app.id,
+                time=self._node.clock.time(),
+                socket_id=self.socket_id,
+                reason=refused.message,
+                channel=refused.channel,
+            )
+        )
+
+    def _end(self, code: int | None, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.tenant.forget(self)
+        self._node.deadlines.discard(self)
+        subscriptions = {}
+        for channel in list(self.session.subscriptions):
+            if (subscription := detach(self, channel)) is not None:
+                subscriptions[channel] = subscription
+        self._node.depart_soon(Departure(self.tenant, self.socket_id, subscriptions))
+        self._node.journal.record(
+            facts.Disconnected(
+                app=self.tenant.app.id,
+                time=self._node.clock.time(),
+                socket_id=self.socket_id,
+                code=code,
+                reason=reason,
+            )
+        )

@@ -1,0 +1,129 @@
+"""Everything Relay raises, by what happens next, and the close codes of the protocol.
+
+::
+
+    RelayError
+    ├── UsageError            the embedding program is wrong; also a ValueError
+    │   └── TooLarge          an event whose data exceeds the App's limit (REST answers 413)
+    ├── HubClosed             a verb was used before the hub runs, or after it stopped
+    ├── ProtocolError         the client is wrong; .code, .message
+    │   ├── Refused           the client gets pusher:error, its connection stays
+    │   └── Disconnect        the client is closed; .retry says when it may come back
+    ├── RequestError          the REST caller is wrong; .status, .message
+    └── BrokerError           the link to other nodes failed
+        └── BrokerUnavailable
+
+Messages name what was wrong, what is allowed and the value seen, never a secret.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class CloseCode(enum.IntEnum):
+    """Pusher's WebSocket close codes (protocol 1.7). The range tells a client whether to come back."""
+
+    TLS_ONLY = 4000
+    UNKNOWN_APP = 4001
+    APP_DISABLED = 4003
+    OVER_QUOTA = 4004
+    PATH_NOT_FOUND = 4005
+    INVALID_VERSION = 4006
+    UNSUPPORTED_PROTOCOL = 4007
+    NO_PROTOCOL = 4008
+    UNAUTHORIZED = 4009
+    OVER_CAPACITY = 4100
+    RECONNECT = 4200
+    PONG_MISSED = 4201
+    INACTIVE = 4202
+
+
+CLIENT_EVENT_RATE = 4301
+"""Code of the pusher:error for client events sent too fast. Never a close code (protocol 1.7)."""
+
+POLICY_VIOLATION = 1008
+"""RFC 6455's own code, for a client that sends nothing but rubbish. pusher-js comes back after 1 s."""
+
+
+class Retry(enum.Enum):
+    """When a client that was closed may come back (protocol 1.7)."""
+
+    NEVER = "never"
+    BACKOFF = "backoff"
+    NOW = "now"
+
+
+class RelayError(Exception):
+    """Whatever Relay raises on purpose."""
+
+
+class UsageError(RelayError, ValueError):
+    """The embedding program passed something that cannot work; the message says what would."""
+
+
+class TooLarge(UsageError):
+    """Event data above the App's ``max_event_bytes``."""
+
+
+class HubClosed(RelayError):
+    """The hub does not run: use ``async with hub``, ``hub.run()`` or a transport's ``setup`` first."""
+
+
+class ProtocolError(RelayError):
+    """A client broke a rule of the protocol.
+
+    ``code`` is what goes into pusher:error or the close frame (None for most refusals), ``message`` is
+    the text the client sees.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Refused(ProtocolError):
+    """One request of a client is refused; it gets pusher:error and its connection stays (protocol 1.8).
+
+    ``channel`` is the channel it was about, if any.
+    """
+
+    def __init__(self, message: str, code: int | None = None, *, channel: str | None = None) -> None:
+        super().__init__(message, code)
+        self.channel = channel
+
+
+class Disconnect(ProtocolError):
+    """A client is to be closed with ``code`` and ``message`` (protocol 1.7)."""
+
+    code: int
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, code)
+
+    @property
+    def retry(self) -> Retry:
+        """When the client may come back, as the range of the code says."""
+        if 4000 <= self.code <= 4099:
+            return Retry.NEVER
+        if 4200 <= self.code <= 4299:
+            return Retry.NOW
+        return Retry.BACKOFF
+
+
+class RequestError(RelayError):
+    """A REST request is refused with ``status``; ``message`` is the plain-text body (protocol 6.5)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class BrokerError(RelayError):
+    """The broker or directory did not do what was asked."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker or directory cannot be reached; this node serves its own clients meanwhile."""

@@ -1,0 +1,355 @@
+"""The Hub: what an embedding program holds, and what it can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import anyio
+import anyio.abc
+import msgspec
+
+from relay import invariants
+from relay.app import App
+from relay.clock import Clock, SystemClock
+from relay.cluster.broker import Broker, Envelope
+from relay.cluster.directory import Directory, Occupancy
+from relay.cluster.local import LocalBroker, LocalDirectory
+from relay.connection import Authorize, Connection
+from relay.errors import CloseCode, Disconnect, HubClosed, UsageError
+from relay.facts import Fact, Journal, Unsubscribe
+from relay.metrics import Stats
+from relay.node import Node, Tenant
+from relay.protocol import messages, names, signing
+from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info
+from relay.protocol.messages import Member, User
+from relay.protocol.names import Kind
+from relay.publishing import publish_event
+from relay.receipts import Receipt
+from relay.transport import Transport
+
+if TYPE_CHECKING:
+    from random import Random
+
+F = TypeVar("F", bound=Fact)
+
+_CLOSING_SECONDS = 5.0
+"""How long a closing hub waits for work under way, such as an authorizer that hangs."""
+
+
+class ChannelInfo(msgspec.Struct, frozen=True):
+    """One channel as the REST API tells about it (protocol 6.4): None for what was not asked or does not apply."""
+
+    name: str
+    occupied: bool
+    user_count: int | None = None
+    subscription_count: int | None = None
+
+
+class Hub:
+    """Channels, presence and fan-out for one or more Apps, whatever transports their clients use.
+
+    Build it anywhere, at import time if you like; nothing happens until it runs::
+
+        hub = Hub(App(id="1001", key="app-key", secret="app-secret"))
+
+        async with hub:
+            receipt = await hub.trigger("orders", "paid", {"id": 7})
+
+    ``relay_transports.aiohttp.setup(app, hub)`` runs it together with an aiohttp application.
+
+    ``broker`` and ``directory`` link it to other nodes (none by default). ``clock`` and ``random`` are
+    where time and socket ids come from. ``max_connections`` bounds this process: one more is closed with
+    4100. Verbs take ``app`` (an App or its id) when the hub has several.
+    """
+
+    def __init__(
+        self,
+        *apps: App,
+        broker: Broker | None = None,
+        directory: Directory | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        max_connections: int | None = None,
+    ) -> None:
+        if not apps:
+            raise UsageError("a Hub needs at least one App: Hub(App(id=..., key=..., secret=...))")
+        self._node = Node(
+            apps,
+            broker=broker or LocalBroker(),
+            directory=directory or LocalDirectory(),
+            clock=clock or SystemClock(),
+            random=random,
+            max_connections=max_connections,
+        )
+        self._stop: anyio.Event | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Be alive until ``close`` is called, then close the clients with 4200 and finish what is under way.
+
+        Reports ``started`` when verbs and connections are welcome.
+        """
+        if self._stop is not None:
+            raise UsageError("this hub runs already")
+        self._stop = anyio.Event()
+        node = self._node
+        detach = node.clock.attach(self.settle)
+        try:
+            await node.broker.start(node.receive)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(node.keep_departing)
+                tasks.start_soon(node.keep_time)
+                task_status.started()
+                await self._stop.wait()
+                with anyio.move_on_after(_CLOSING_SECONDS):
+                    await node.settle()
+                tasks.cancel_scope.cancel()
+        finally:
+            detach()
+            node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+            self._stop = None
+            with anyio.CancelScope(shield=True):
+                await node.broker.close()
+
+    def close(self) -> None:
+        """Stop: clients are closed with 4200 now, ``run`` returns when the rest is done. Idempotent."""
+        if self._stop is not None and not self._stop.is_set():
+            self._stop.set()
+            self._node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+
+    @property
+    def running(self) -> bool:
+        """Whether verbs and connections are welcome."""
+        return self._stop is not None and not self._stop.is_set()
+
+    async def __aenter__(self) -> Self:
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        try:
+            await tasks.start(self.run)
+        except BaseException as error:
+            if not await tasks.__aexit__(type(error), error, error.__traceback__):
+                raise
+        self._tasks = tasks
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self.close()
+        tasks, self._tasks = self._tasks, None
+        assert tasks is not None
+        return await tasks.__aexit__(kind, error, trace)
+
+    @property
+    def apps(self) -> tuple[App, ...]:
+        """The Apps this hub serves."""
+        return tuple(tenant.app for tenant in self._node.tenants)
+
+    @property
+    def clock(self) -> Clock:
+        """Where this hub's time comes from."""
+        return self._node.clock
+
+    async def connect(
+        self,
+        key: str,
+        transport: Transport,
+        *,
+        protocol: str | None = "7",
+        secure: bool = True,
+        authorize: Authorize | None = None,
+    ) -> Connection:
+        """Let a client in on ``transport`` and greet it (protocol 1.3).
+
+        ``protocol`` is the raw query value; ``secure`` whether the client came over TLS or as good as
+        that. ``authorize`` is asked when the client subscribes without ``auth``.
+
+        A client that may not come in gets pusher:error and a close frame on ``transport``, and
+        :class:`Disconnect` is raised; there is nothing left to do then but to let the transport close.
+        """
+        try:
+            if not self.running:  # not 42xx: pusher-js would come back without a pause (protocol rule 6)
+                raise Disconnect("Not accepting connections now", CloseCode.OVER_CAPACITY)
+            return self._node.admit(key, transport, protocol, secure=secure, authorize=authorize)
+        except Disconnect as disconnect:
+            transport.send(transport.framing.frame(messages.error(disconnect.message, disconnect.code)))
+            transport.close(disconnect.code, disconnect.message)
+            raise
+
+    async def trigger(
+        self,
+        channels: str | Sequence[str],
+        event: str,
+        data: object,
+        *,
+        socket_id: str | None = None,
+        info: Sequence[str] = (),
+        app: App | str | None = None,
+    ) -> Receipt:
+        """Publish ``event`` to one channel or up to 100, and say what became of it.
+
+        ``data`` is delivered as it is when it is a string, as its JSON otherwise. ``socket_id`` names the
+        connection that caused the event and does not receive it; an unknown one excludes nobody. ``info``
+        may ask for ``"user_count"`` and ``"subscription_count"``. Once it returns, every local subscriber
+        has the event queued. Raises :class:`UsageError` for what may not be published.
+        """
+        receipts = await self.trigger_batch([Event(channels, event, data, socket_id, info)], app=app)
+        return receipts[0]
+
+    async def trigger_batch(self, events: Iterable[Event], *, app: App | str | None = None) -> list[Receipt]:
+        """Publish several events, in order. All are checked first: one bad event and none is published."""
+        tenant = self._tenant(app)
+        return await self.publish([check_event(tenant.app, event) for event in events], app=app)
+
+    async def publish(self, events: Iterable[CheckedEvent], *, app: App | str | None = None) -> list[Receipt]:
+        """Publish events that were checked already, in order; what ``trigger`` and the REST API end in."""
+        tenant = self._tenant(app)
+        with self._node.in_flight:
+            return [await publish_event(self._node, tenant, event) for event in events]
+
+    async def send_to_user(self, user_id: str, event: str, data: object, *, app: App | str | None = None) -> Receipt:
+        """Publish to every connection signed in as ``user_id`` that listens (protocol 4.2)."""
+        if not user_id:
+            raise UsageError("user_id must not be empty")
+        return await self.trigger(names.SERVER_TO_USER + user_id, event, data, app=app)
+
+    async def terminate_user_connections(self, user_id: str, *, app: App | str | None = None) -> int:
+        """Close every connection signed in as ``user_id`` with 4009; returns how many on this node."""
+        tenant = self._tenant(app)
+        with self._node.in_flight:
+            closed = tenant.terminate(user_id)
+            await self._node.broker.publish(Envelope(app=tenant.app.id, channel="", kind="terminate", user_id=user_id))
+        return closed
+
+    async def channels(
+        self, *, prefix: str = "", info: Sequence[str] = (), app: App | str | None = None
+    ) -> Mapping[str, ChannelInfo]:
+        """The occupied channels whose names begin with ``prefix``, with the counts in ``info``.
+
+        Server-to-user channels are left out (protocol 4.2).
+        """
+        tenant = self._tenant(app)
+        wanted = check_info(info, INFO)
+        occupied = await self._node.directory.occupied(tenant.app.id, prefix)
+        return {
+            name: _channel_info(name, wanted, occupancy.subscriptions, occupancy.users)
+            for name, occupancy in occupied.items()
+            if names.kind_of(name) is not Kind.USER
+        }
+
+    async def channel(self, name: str, *, info: Sequence[str] = (), app: App | str | None = None) -> ChannelInfo:
+        """One channel, occupied or not, with the counts in ``info``."""
+        wanted = check_info(info, INFO)
+        occupancy = await self.occupancy(name, app=app)
+        return _channel_info(name, wanted, occupancy.subscriptions, occupancy.users)
+
+    async def occupancy(self, name: str, *, app: App | str | None = None) -> Occupancy:
+        """How many connections and distinct users a channel has, over all nodes."""
+        tenant = self._tenant(app)
+        return await self._node.directory.occupancy(tenant.app.id, _legal(name))
+
+    async def members(self, channel: str, *, app: App | str | None = None) -> list[Member]:
+        """The users of a presence channel, in the order they joined."""
+        tenant = self._tenant(app)
+        if names.kind_of(_legal(channel)) is not Kind.PRESENCE:
+            raise UsageError(f"Users can only be retrieved for presence channels, got {channel!r}")
+        roster = await self._node.directory.roster(tenant.app.id, channel)
+        return [
+            Member(user_id, None if info is None else msgspec.json.decode(info)) for user_id, info in roster.items()
+        ]
+
+    def authorize_channel(
+        self, socket_id: str, channel: str, member: Member | None = None, *, app: App | str | None = None
+    ) -> dict[str, str]:
+        """What an auth endpoint answers to let ``socket_id`` into a private or presence ``channel``.
+
+        ``member`` is who it is on a presence channel. The result is the JSON object to send (protocol 8.2).
+        """
+        tenant = self._tenant(app)
+        kind = names.kind_of(_legal(channel))
+        if not names.is_socket_id(socket_id):
+            raise UsageError(f"Invalid socket id {socket_id!r}: should be two integers joined by a dot")
+        if kind is Kind.PUBLIC:
+            raise UsageError(f"{channel!r} is public and needs no authorization")
+        if kind is Kind.PRIVATE:
+            return {"auth": signing.sign_channel(tenant.app, socket_id, channel)}
+        if member is None:
+            raise UsageError(f"{channel!r} is a presence channel: pass member=Member(id=..., info=...)")
+        identity = {"user_id": member.id} if member.info is None else {"user_id": member.id, "user_info": member.info}
+        channel_data = messages.json_text(identity)
+        return {
+            "auth": signing.sign_channel(tenant.app, socket_id, channel, channel_data),
+            "channel_data": channel_data,
+        }
+
+    def authenticate_user(self, socket_id: str, user: User, *, app: App | str | None = None) -> dict[str, str]:
+        """What a user-auth endpoint answers to sign ``socket_id`` in as ``user`` (protocol 8.2)."""
+        tenant = self._tenant(app)
+        if not names.is_socket_id(socket_id):
+            raise UsageError(f"Invalid socket id {socket_id!r}: should be two integers joined by a dot")
+        if not user.id:
+            raise UsageError("User.id must not be empty")
+        identity = {"id": user.id} if user.info is None else {"id": user.id, "user_info": user.info}
+        user_data = messages.json_text(identity)
+        return {"auth": signing.sign_user(tenant.app, socket_id, user_data), "user_data": user_data}
+
+    def on(self, fact: type[F], callback: Callable[[F], None]) -> Unsubscribe:
+        """Call ``callback`` for each fact of that type, as it happens; it must neither wait nor raise."""
+        return self._node.journal.on(fact, callback)
+
+    @property
+    def journal(self) -> Journal:
+        """The latest facts."""
+        return self._node.journal
+
+    async def settle(self) -> None:
+        """Return when nothing is under way: every accepted publish is delivered or refused, every join and
+        leave is done, and no timer is due at the clock's now. After it, "nothing was sent" is a fact.
+
+        Not to be awaited inside something that is itself under way, such as an authorizer.
+        """
+        await self._node.settle()
+
+    def stats(self, *, app: App | str | None = None) -> Stats:
+        """What this node holds right now, for one App or all."""
+        tenants = self._node.tenants if app is None else [self._find(app)]
+        return sum((invariants.stats(tenant) for tenant in tenants), Stats())
+
+    def check(self) -> list[str]:
+        """What is inconsistent between the registries, in words; empty when all is sound."""
+        return invariants.check(self._node)
+
+    def _tenant(self, app: App | str | None) -> Tenant:
+        if not self.running:
+            raise HubClosed("the hub does not run: use 'async with hub', or relay_transports.aiohttp.setup(app, hub)")
+        return self._find(app)
+
+    def _find(self, app: App | str | None) -> Tenant:
+        tenants = self._node.by_id
+        if app is None:
+            if len(tenants) > 1:
+                raise UsageError(f"this hub has several Apps: say which with app=, one of {', '.join(tenants)}")
+            return next(iter(tenants.values()))
+        app_id = app.id if isinstance(app, App) else app
+        if app_id not in tenants:
+            raise UsageError(f"no App with id {app_id!r} in this hub, only {', '.join(tenants)}")
+        return tenants[app_id]
+
+
+def _legal(channel: str) -> str:
+    if not names.is_target(channel):
+        raise UsageError(f"Invalid channel name {channel[: names.MAX_EVENT_NAME]!r}")
+    return channel
+
+
+def _channel_info(name: str, info: Sequence[str], subscriptions: int, users: int) -> ChannelInfo:
+    presence = names.kind_of(name) is Kind.PRESENCE
+    return ChannelInfo(
+        name,
+        subscriptions > 0,
+        users if presence and "user_count" in info else None,
+        subscriptions if not presence and "subscription_count" in info else None,
+    )

@@ -1,0 +1,202 @@
+"""What this process holds while a hub runs: its Apps' connections and channels, its timers, its links."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from relay.app import App
+from relay.channels import Channels
+from relay.clock import Clock
+from relay.cluster.broker import Broker, Envelope
+from relay.cluster.directory import Directory
+from relay.connection import Authorize, Connection
+from relay.deadlines import Deadlines
+from relay.errors import CloseCode, Disconnect, UsageError
+from relay.facts import Connected, Journal
+from relay.inflight import InFlight
+from relay.membership import Departure, depart
+from relay.protocol import messages
+from relay.protocol.session import Session, accept
+from relay.publishing import deliver
+from relay.transport import Transport
+
+if TYPE_CHECKING:
+    from random import Random
+
+_HALF_SOCKET_ID = 10**10
+
+
+class Tenant:
+    """One App on this node: its connections by socket id, its channels, its signed-in users."""
+
+    __slots__ = ("app", "channels", "connections", "users")
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.connections: dict[str, Connection] = {}
+        self.channels: Channels[Connection] = Channels()
+        self.users: dict[str, dict[Connection, None]] = {}
+
+    def forget(self, connection: Connection) -> None:
+        """Take a connection out of the registries."""
+        self.connections.pop(connection.socket_id, None)
+        if (user := connection.session.user) is not None and (tabs := self.users.get(user.user_id)) is not None:
+            tabs.pop(connection, None)
+            if not tabs:
+                del self.users[user.user_id]
+
+    def terminate(self, user_id: str) -> int:
+        """Close every connection signed in as ``user_id`` with 4009; returns how many (protocol 4.3)."""
+        connections = list(self.users.get(user_id, ()))
+        for connection in connections:
+            reason = "You got disconnected by the app."
+            connection.send(messages.error(reason, CloseCode.UNAUTHORIZED))
+            connection.close(CloseCode.UNAUTHORIZED, reason)
+        return len(connections)
+
+
+class Node:
+    """The working parts that connections share. The Hub owns one and speaks for it."""
+
+    def __init__(
+        self,
+        apps: Iterable[App],
+        *,
+        broker: Broker,
+        directory: Directory,
+        clock: Clock,
+        random: Random | None,
+        max_connections: int | None,
+    ) -> None:
+        self.broker = broker
+        self.directory = directory
+        self.clock = clock
+        self.journal = Journal()
+        self.deadlines: Deadlines[Connection] = Deadlines()
+        self.in_flight = InFlight()
+        self.overflows = 0
+        self.by_key: dict[str, Tenant] = {}
+        self.by_id: dict[str, Tenant] = {}
+        self._random: Random = random or secrets.SystemRandom()
+        self._max_connections = max_connections
+        self._departures: deque[Departure] = deque()
+        self._departed: anyio.Event | None = None
+        self._slow: list[Connection] = []
+        self._wake: anyio.Event | None = None
+        for app in apps:
+            if app.id in self.by_id or app.key in self.by_key:
+                raise UsageError(f"two Apps with id {app.id!r} or key {app.key!r}: both must be unique in a hub")
+            self.by_id[app.id] = self.by_key[app.key] = Tenant(app)
+
+    @property
+    def tenants(self) -> Iterable[Tenant]:
+        """Every App of this node."""
+        return self.by_id.values()
+
+    def admit(
+        self, key: str, transport: Transport, protocol: str | None, *, secure: bool, authorize: Authorize | None
+    ) -> Connection:
+        """Let a client in and greet it. Raises :class:`Disconnect` without having written anything."""
+        tenant = self.by_key.get(key)
+        app = accept(tenant.app if tenant else None, key, protocol, secure=secure)
+        assert tenant is not None
+        if app.max_connections is not None and len(tenant.connections) >= app.max_connections:
+            raise Disconnect("Over connection quota", CloseCode.OVER_QUOTA)
+        if self._max_connections is not None and self.connections >= self._max_connections:
+            raise Disconnect("Over capacity", CloseCode.OVER_CAPACITY)
+        session = Session(app, self._new_socket_id(tenant))
+        connection = Connection(self, tenant, transport, session, authorize)
+        transport.bound(app.max_backlog, lambda: self._overflow(connection))
+        tenant.connections[session.socket_id] = connection
+        connection.send(messages.connection_established(session.socket_id, app.activity_timeout))
+        self.schedule(connection, self.clock.now() + app.activity_timeout)
+        self.journal.record(Connected(app=app.id, time=self.clock.time(), socket_id=session.socket_id))
+        return connection
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected, over all Apps."""
+        return sum(len(tenant.connections) for tenant in self.tenants)
+
+    def receive(self, envelope: Envelope) -> None:
+        """Deliver what another node published."""
+        tenant = self.by_id.get(envelope.app)
+        if tenant is None:
+            return
+        if envelope.kind == "terminate" and envelope.user_id is not None:
+            tenant.terminate(envelope.user_id)
+        else:
+            deliver(self, tenant, envelope)
+
+    def schedule(self, connection: Connection, due: float) -> None:
+        """Let ``connection.expire`` be called at ``due``."""
+        earliest = self.deadlines.next()
+        self.deadlines.set(connection, due)
+        if self._wake is not None and due < (math.inf if earliest is None else earliest):
+            self._wake.set()
+
+    def depart_soon(self, departure: Departure) -> None:
+        """Tell the directory and the other members about a connection that is gone, in order."""
+        if departure.subscriptions:
+            self.in_flight.begin()
+            self._departures.append(departure)
+            if self._departed is not None:
+                self._departed.set()
+
+    async def keep_departing(self) -> None:
+        """Work off departures, for ever."""
+        while True:
+            self._departed = anyio.Event()
+            while self._departures:
+                departure = self._departures.popleft()
+                try:
+                    await depart(self, departure)
+                finally:
+                    self.in_flight.end()
+            await self._departed.wait()
+
+    async def keep_time(self) -> None:
+        """Do what is due when it is due, for ever: one task for all timers."""
+        while True:
+            self._wake = anyio.Event()
+            while self._slow:
+                self._slow.pop().overflowed()
+            now = self.clock.now()
+            for connection in self.deadlines.pop_due(now):
+                connection.expire(now)
+            await self.clock.wait(self._wake, self.deadlines.next())
+
+    async def settle(self) -> None:
+        """Return when nothing is under way and nothing is due now."""
+        while True:
+            await anyio.lowlevel.checkpoint()
+            await self.in_flight.idle()
+            due = self.deadlines.next()
+            if not self.in_flight and not self._slow and (due is None or due > self.clock.now()):
+                return
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every client."""
+        for tenant in self.tenants:
+            for connection in list(tenant.connections.values()):
+                connection.close(code, reason)
+
+    def _overflow(self, connection: Connection) -> None:
+        self.overflows += 1
+        self._slow.append(connection)
+        if self._wake is not None:
+            self._wake.set()
+
+    def _new_socket_id(self, tenant: Tenant) -> str:
+        while True:
+            halves = self._random.randrange(_HALF_SOCKET_ID), self._random.randrange(_HALF_SOCKET_ID)
+            socket_id = f"{halves[0]}.{halves[1]}"
+            if socket_id not in tenant.connections:
+                return socket_id

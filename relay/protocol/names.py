@@ -1,0 +1,50 @@
+"""Channel, event, socket and user names: which are legal and what their prefixes mean (protocol 1.4, 2.1)."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+MAX_EVENT_NAME = 200
+SERVER_TO_USER = "#server-to-user-"
+
+_channel = re.compile(r"[-A-Za-z0-9_=@,.;]{1,200}")
+_socket_id = re.compile(r"[0-9]+\.[0-9]+")
+
+
+class Kind(enum.Enum):
+    """What a channel's prefix asks for. Prefixes include the hyphen: ``privateer`` is public."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    PRESENCE = "presence"
+    USER = "user"
+    """``#server-to-user-ID``: only the connections signed in as that user may listen (protocol 4.2)."""
+
+
+def kind_of(channel: str) -> Kind:
+    """The kind of a legal channel name."""
+    if channel.startswith("private-"):
+        return Kind.PRIVATE
+    if channel.startswith("presence-"):
+        return Kind.PRESENCE
+    if channel.startswith(SERVER_TO_USER):
+        return Kind.USER
+    return Kind.PUBLIC
+
+
+def is_channel(name: str) -> bool:
+    """Whether clients may subscribe to ``name``: 1 to 200 of ``A-Z a-z 0-9 _ - = @ , . ;``."""
+    return _channel.fullmatch(name) is not None
+
+
+def is_target(name: str) -> bool:
+    """Whether an event may be published to ``name``: a channel, or one user's server-to-user channel."""
+    if name.startswith(SERVER_TO_USER):
+        return len(name) > len(SERVER_TO_USER)
+    return is_channel(name)
+
+
+def is_socket_id(value: str) -> bool:
+    """Whether ``value`` is two decimal integers joined by a dot (protocol 1.4)."""
+    return _socket_id.fullmatch(value) is not None

@@ -1,0 +1,187 @@
+"""Who may do what: HMAC strings of channels, users and REST calls, compared in constant time.
+
+Channel and user strings: protocol 2.3. REST strings: protocol 6.7.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+
+from relay.app import App
+from relay.errors import Refused, RequestError
+
+TIMESTAMP_WINDOW = 600
+"""Seconds a REST call's timestamp may differ from the server's time (protocol 6.7)."""
+
+
+def sign(secret: str, text: str) -> str:
+    """Lower-case hex HMAC-SHA256 of ``text``."""
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _same(expected: str, given: str) -> bool:
+    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
+
+
+def sign_channel(app: App, socket_id: str, channel: str, channel_data: str | None = None) -> str:
+    """The ``auth`` value that lets ``socket_id`` subscribe to ``channel``."""
+    return f"{app.key}:{sign(app.secret, _channel_string(socket_id, channel, channel_data))}"
+
+
+def sign_user(app: App, socket_id: str, user_data: str) -> str:
+    """The ``auth`` value that signs ``socket_id`` in as the user of ``user_data``."""
+    return f"{app.key}:{sign(app.secret, _user_string(socket_id, user_data))}"
+
+
+def _channel_string(socket_id: str, channel: str, channel_data: str | None) -> str:
+    return f"{socket_id}:{channel}" if channel_data is None else f"{socket_id}:{channel}:{channel_data}"
+
+
+def _user_string(socket_id: str, user_data: str) -> str:
+    return f"{socket_id}::user::{user_data}"
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """What an ``auth`` value says it signs: the strings it may be of, and the words for a refusal."""
+
+    forms: Sequence[str]
+    what: str
+    short: str
+    subject: str
+    channel: str | None = None
+
+
+def verify_channel(
+    app: App, socket_id: str, channel: str, *, channel_data: str | None, auth: str | None, presence: bool
+) -> None:
+    """Check the ``auth`` of a subscribe; ``channel_data`` must be the exact string received.
+
+    On private channels that carry a channel_data both forms are right, since some authorizers sign it and
+    some do not. Raises :class:`Refused` with hosted's wording.
+    """
+    if not auth:
+        raise Refused(f"Auth info required to subscribe to {channel}", channel=channel)
+    forms = [_channel_string(socket_id, channel, channel_data)]
+    if channel_data is not None and not presence:
+        forms.append(_channel_string(socket_id, channel, None))
+    subject = f"SOCKET:CHANNEL{':DATA' if channel_data is not None else ''}"
+    _verify(app, auth, _Claim(forms, f"subscription to {channel}", "subscription", subject, channel))
+
+
+def verify_user(app: App, socket_id: str, user_data: str, auth: str) -> None:
+    """Check the ``auth`` of a sign-in. Raises :class:`Refused`."""
+    _verify(app, auth, _Claim([_user_string(socket_id, user_data)], "signin", "signin", "SOCKET::user::DATA"))
+
+
+def _verify(app: App, auth: str, claim: _Claim) -> None:
+    key, colon, signature = auth.partition(":")
+    if not colon:
+        raise Refused(
+            f"Auth value for {claim.what} is invalid: should be of format 'key:signature'", channel=claim.channel
+        )
+    if not _same(app.key, key):
+        raise Refused(f"Invalid key in {claim.short} auth data: '{key}'", channel=claim.channel)
+    right = [_same(sign(app.secret, form), signature) for form in claim.forms]  # all of them: constant time
+    if not any(right):
+        raise Refused(
+            f"Invalid signature: Expected HMAC SHA256 hex digest of {claim.subject}, but got {signature}",
+            channel=claim.channel,
+        )
+
+
+Query = Sequence[tuple[str, str]]
+
+
+def parse_query(raw: str, *, plus_is_space: bool = False) -> list[tuple[str, str]]:
+    """Key and value of a query, URL-decoded, in the order they came; values may come escaped or raw."""
+    decode = unquote_plus if plus_is_space else unquote
+    pairs = (part.partition("=") for part in raw.split("&") if part)
+    return [(decode(key), decode(value)) for key, _, value in pairs]
+
+
+def rest_string(method: str, path: str, query: Query) -> str:
+    """What a REST call signs: lower-cased sorted keys, values unescaped, ``auth_signature`` left out."""
+    pairs = [(key.lower(), value) for key, value in query]
+    pairs = sorted((pair for pair in pairs if pair[0] != "auth_signature"), key=lambda pair: pair[0])
+    return f"{method.upper()}\n{path}\n{'&'.join(f'{key}={value}' for key, value in pairs)}"
+
+
+def sign_rest(app: App, method: str, path: str, *, query: Query, body: bytes, now: float) -> list[tuple[str, str]]:
+    """``query`` with the five parameters that make the call genuine, ready to be escaped."""
+    signed = [
+        *query,
+        ("auth_key", app.key),
+        ("auth_timestamp", str(int(now))),
+        ("auth_version", "1.0"),
+        ("body_md5", _md5(body)),
+    ]
+    return [*signed, ("auth_signature", sign(app.secret, rest_string(method, path, signed)))]
+
+
+def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes, now: float) -> None:
+    """Check one REST call, in the order of protocol 6.7; ``path`` is as received, ``now`` in Unix seconds.
+
+    The caller has found ``app`` by ``auth_key``. Raises :class:`RequestError` 401 with hosted's wording.
+    """
+    query = dict(parse_query(raw_query))
+    if "auth_version" not in query:
+        raise RequestError(401, "Version required")
+    if query["auth_version"] != "1.0":
+        raise RequestError(401, "Version not supported")
+    _verify_timestamp(query.get("auth_timestamp", ""), now)
+    given_md5 = query.get("body_md5")
+    if given_md5 is None and body:
+        raise RequestError(401, "Missing parameter: body_md5")
+    if given_md5 is not None and not _same(_md5(body), given_md5.lower()):
+        raise RequestError(401, "Invalid body MD5: body_md5 must be the hex MD5 of the raw body")
+    given = query.get("auth_signature")
+    if given is None:
+        raise RequestError(401, "Missing parameter: auth_signature")
+    if not any(_same(sign(app.secret, string), given.lower()) for string in _candidates(method, path, raw_query)):
+        shown = rest_string(method, path, parse_query(raw_query)).replace("\n", "\\n")
+        raise RequestError(
+            401,
+            f'Invalid signature: you should have sent HmacSHA256Hex("{shown}", your_secret_key),'
+            f' but you sent "{given}"',
+        )
+
+
+def _candidates(method: str, path: str, raw_query: str) -> Iterator[str]:
+    """Strings a well-meaning SDK may have signed: path raw, decoded or without a mount prefix; ``+`` both ways."""
+    decoded = unquote(path)
+    mounted = path.find("/apps/")
+    paths = [path, decoded, path[mounted:] if mounted > 0 else path]
+    for plus_is_space in (False, True) if "+" in raw_query else (False,):
+        query = parse_query(raw_query, plus_is_space=plus_is_space)
+        for candidate in dict.fromkeys(paths):
+            yield rest_string(method, candidate, query)
+
+
+def _verify_timestamp(value: str, now: float) -> None:
+    if not value:
+        raise RequestError(401, "Timestamp required")
+    if not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise RequestError(401, f"Timestamp required: auth_timestamp must be Unix seconds, got {value[:40]!r}")
+    if abs(int(value) - now) >= TIMESTAMP_WINDOW:
+        raise RequestError(
+            401,
+            f"Timestamp expired: Given timestamp ({_iso(int(value))}) not within {TIMESTAMP_WINDOW}s"
+            f" of server time ({_iso(int(now))})",
+        )
+
+
+def _iso(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s"
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -1,0 +1,105 @@
+"""From one publish to everybody it is for: local subscribers first, then the other nodes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from relay.channels import Edge, Held
+from relay.cluster.broker import Envelope
+from relay.errors import BrokerError
+from relay.facts import Published
+from relay.fanout import broadcast
+from relay.protocol import messages
+from relay.protocol.names import Kind, kind_of
+from relay.receipts import ChannelReceipt, Receipt, Remote
+
+if TYPE_CHECKING:
+    from relay.node import Node, Tenant
+    from relay.protocol.events import CheckedEvent
+
+_log = logging.getLogger(__name__)
+
+
+def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
+    """Queue ``envelope`` for this node's subscribers of its channel; never waits.
+
+    Whoever is just joining gets it right after the acknowledgement.
+    """
+    channel = tenant.channels.get(envelope.channel)
+    if channel is None:
+        return ChannelReceipt(envelope.channel)
+    excluded = None
+    if envelope.socket_id is not None and (sender := tenant.connections.get(envelope.socket_id)) is not None:
+        excluded = sender.transport
+    overflows = node.overflows
+    broadcast(channel.transports, envelope.text, excluded)
+    if channel.joining:
+        edge = None
+        if envelope.kind != "event" and envelope.user_id is not None:
+            edge = Edge(envelope.user_id, envelope.kind == "member_added")
+        channel.keep(Held(envelope.text, edge), excluded)
+    matched = len(channel.transports) + len(channel.joining)
+    left_out = int(excluded in channel.transports or excluded in channel.joining) if excluded else 0
+    refused = node.overflows - overflows
+    return ChannelReceipt(envelope.channel, matched, matched - left_out - refused, left_out, refused)
+
+
+async def publish(node: Node, tenant: Tenant, envelope: Envelope) -> tuple[ChannelReceipt, Remote]:
+    """Deliver ``envelope`` here, then hand it to the other nodes."""
+    receipt = deliver(node, tenant, envelope)
+    return receipt, await _send_on(node, envelope)
+
+
+async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Receipt:
+    """Publish application code's event to each of its channels and say what became of it."""
+    receipts: dict[str, ChannelReceipt] = {}
+    envelopes = []
+    for name in event.channels:
+        text = messages.event(event.name, name, event.data)
+        envelope = Envelope(app=tenant.app.id, channel=name, text=text, socket_id=event.socket_id)
+        receipts[name] = deliver(node, tenant, envelope)
+        envelopes.append(envelope)
+    remotes = [await _send_on(node, envelope) for envelope in envelopes]
+    if event.info:
+        for name, receipt in receipts.items():
+            receipts[name] = await _with_info(node, tenant, receipt, event.info)
+    result = Receipt(receipts, _worst(remotes))
+    node.journal.record(Published(app=tenant.app.id, time=node.clock.time(), event=event.name, receipt=result))
+    return result
+
+
+async def _send_on(node: Node, envelope: Envelope) -> Remote:
+    try:
+        return await node.broker.publish(envelope)
+    except BrokerError as error:
+        _log.warning("other nodes did not get an event", extra={"app": envelope.app, "error": str(error)})
+        return "unavailable"
+
+
+async def counts(node: Node, tenant: Tenant, channel: str, info: Sequence[str]) -> dict[str, int]:
+    """Those of the attributes ``info`` that apply to ``channel`` (protocol 6.2): user_count to presence
+    channels, subscription_count to the others.
+    """
+    occupancy = await node.directory.occupancy(tenant.app.id, channel)
+    if kind_of(channel) is Kind.PRESENCE:
+        return {"user_count": occupancy.users} if "user_count" in info else {}
+    return {"subscription_count": occupancy.subscriptions} if "subscription_count" in info else {}
+
+
+async def _with_info(node: Node, tenant: Tenant, receipt: ChannelReceipt, info: Sequence[str]) -> ChannelReceipt:
+    return ChannelReceipt(
+        receipt.channel,
+        receipt.matched,
+        receipt.queued,
+        receipt.excluded,
+        receipt.refused,
+        await counts(node, tenant, receipt.channel, info),
+    )
+
+
+def _worst(remotes: Sequence[Remote]) -> Remote:
+    if "unavailable" in remotes:
+        return "unavailable"
+    return "sent" if "sent" in remotes else "none"

@@ -1,0 +1,40 @@
+"""What a publish really did: a receipt instead of a shrug."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+Remote = Literal["none", "sent", "unavailable"]
+
+
+class ChannelReceipt(msgspec.Struct, frozen=True):
+    """One channel's share of a publish, on this node.
+
+    ``matched`` subscribers were there: ``queued`` of them will get the event, ``excluded`` is 1 where the
+    named socket was among them, ``refused`` could take no more (slow, and now disconnected).
+    ``info`` holds the counts that were asked for.
+    """
+
+    channel: str
+    matched: int = 0
+    queued: int = 0
+    excluded: int = 0
+    refused: int = 0
+    info: Mapping[str, int] = {}
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What one ``trigger`` did, channel by channel. ``remote`` tells about the other nodes:
+    there are ``none``, it was ``sent`` to them, or they were ``unavailable``.
+    """
+
+    channels: Mapping[str, ChannelReceipt]
+    remote: Remote = "none"
+
+    @property
+    def delivered(self) -> int:
+        """How many local connections the event was queued for."""
+        return sum(channel.queued for channel in self.channels.values())

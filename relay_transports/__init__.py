@@ -1,0 +1,1 @@
+"""Transports of Relay: what carries frames between a hub and its clients."""

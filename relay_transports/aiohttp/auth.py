@@ -1,0 +1,69 @@
+"""Who may join private and presence channels: one function for pusher-js's auth endpoint and for sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from relay.app import App
+from relay.connection import Authorize
+from relay.errors import UsageError
+from relay.hub import Hub
+from relay.protocol import messages, names
+from relay.protocol.messages import Member
+from relay.protocol.names import Kind
+
+Authorizer = Callable[[web.Request, str], Awaitable[Member | bool]]
+"""``async (request, channel)``: a :class:`Member` (needed on presence channels), True, or False to refuse."""
+
+
+class AuthEndpoint:
+    """The endpoint pusher-js posts ``socket_id`` and ``channel_name`` to (protocol 8.1, 8.2)."""
+
+    def __init__(self, hub: Hub, authorize: Authorizer, app: App | str | None) -> None:
+        self._hub = hub
+        self._authorize = authorize
+        self._app = app
+
+    async def post(self, request: web.Request) -> web.Response:
+        """200 with the signed JSON, or 403 with a reason."""
+        form = await request.post()
+        socket_id, channel = form.get("socket_id"), form.get("channel_name")
+        if not isinstance(socket_id, str) or not names.is_socket_id(socket_id):
+            return _forbidden("socket_id must be two integers joined by a dot")
+        if not isinstance(channel, str) or not names.is_channel(channel):
+            return _forbidden("channel_name must be 1 to 200 characters of A-Z a-z 0-9 _ - = @ , . ;")
+        if names.kind_of(channel) not in (Kind.PRIVATE, Kind.PRESENCE):
+            return _forbidden(f"{channel} is public and needs no authorization")
+        answer = await self._authorize(request, channel)
+        if answer is False:
+            return _forbidden(f"Not authorized to subscribe to {channel}")
+        member = answer if isinstance(answer, Member) else None
+        if member is None and names.kind_of(channel) is Kind.PRESENCE:
+            raise UsageError(f"authorize() returned {answer!r} for {channel!r}: a presence channel needs a Member")
+        signed = self._hub.authorize_channel(socket_id, channel, member, app=self._app)
+        return web.Response(body=messages.json_bytes(signed), content_type="application/json")
+
+
+def for_connection(authorize: Authorizer | None, request: web.Request) -> Authorize | None:
+    """``authorize`` for subscribes without ``auth`` on a socket that ``request`` opened.
+
+    A page of another origin gets None: browsers send cookies with its WebSocket handshake too, and it must
+    not act for the user. It can still use the auth endpoint, where the browser's CORS rules protect.
+    """
+    if authorize is None:
+        return None
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        return None
+
+    async def ask(channel: str) -> Member | bool:
+        return await authorize(request, channel)
+
+    return ask
+
+
+def _forbidden(reason: str) -> web.Response:
+    return web.Response(status=403, text=reason + "\n")

@@ -1,0 +1,111 @@
+"""Putting a hub into an aiohttp application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from relay.app import App
+from relay.errors import UsageError
+from relay.hub import Hub
+from relay_transports.aiohttp.auth import AuthEndpoint, Authorizer
+from relay_transports.aiohttp.rest import RestEndpoint
+from relay_transports.aiohttp.websocket import WebSocketEndpoint
+
+HUB = web.AppKey("relay_hub", Hub)
+"""Where handlers find the hub: ``request.app[HUB]``, or ``request.config_dict[HUB]`` from a sub-application."""
+
+
+def setup(
+    app: web.Application,
+    hub: Hub,
+    *,
+    prefix: str = "",
+    authorize: Authorizer | None = None,
+    auth_path: str = "/pusher/auth",
+    authorize_app: App | str | None = None,
+) -> None:
+    """Serve ``hub`` from ``app``: it starts and stops with it, and clients are closed with 4200 before.
+
+    Adds ``{prefix}/app/{key}`` (WebSocket), ``{prefix}/apps/…`` (REST) and, with ``authorize``, the endpoint
+    ``{prefix}{auth_path}`` that pusher-js posts to. The application's own routes and middlewares are not
+    touched. ``authorize`` is ``async (request, channel)`` and returns a :class:`relay.Member`, True or False;
+    it is also asked when a same-origin client subscribes without ``auth``. ``authorize_app`` says for which
+    App the endpoint signs when the hub has several.
+
+    Raises :class:`UsageError` for a prefix or path that cannot be.
+    """
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise UsageError(f"prefix should look like '/realtime': a leading slash and no trailing one, got {prefix!r}")
+    if not auth_path.startswith("/"):
+        raise UsageError(f"auth_path should begin with a slash, got {auth_path!r}")
+    if authorize is not None and authorize_app is None and len(hub.apps) > 1:
+        raise UsageError("this hub has several Apps: say with authorize_app= which one the auth endpoint signs for")
+    app[HUB] = hub
+    sockets, rest = WebSocketEndpoint(hub, authorize), RestEndpoint(hub)
+    routes = app.router
+    routes.add_get(f"{prefix}/app/{{key}}", sockets.connect)
+    routes.add_get(f"{prefix}/app/{{key}}/{{tail:.*}}", sockets.unknown)
+    routes.add_route("*", f"{prefix}/apps/{{tail:.*}}", rest.handle)
+    routes.add_route("*", f"{prefix}/users/{{tail:.*}}", rest.handle)
+    if authorize is not None:
+        routes.add_post(prefix + auth_path, AuthEndpoint(hub, authorize, authorize_app).post)
+    _live_with(app, hub)
+
+
+def subapp(
+    hub: Hub,
+    *,
+    authorize: Authorizer | None = None,
+    auth_path: str = "/pusher/auth",
+    authorize_app: App | str | None = None,
+) -> web.Application:
+    """An application with nothing but ``hub``, to be mounted under a prefix with ``app.add_subapp``.
+
+    Arguments and routes are those of :func:`setup`.
+    """
+    app = web.Application()
+    setup(app, hub, authorize=authorize, auth_path=auth_path, authorize_app=authorize_app)
+    return app
+
+
+def _live_with(app: web.Application, hub: Hub) -> None:
+    """Run ``hub`` in a task of its own: aiohttp may start and stop an application in different tasks, which
+    an anyio task group does not survive. on_shutdown comes before handlers end, cleanup after.
+    """
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        if hub.running:  # somebody else runs it, and stops it
+            yield
+            return
+        started = _Started()
+        task = asyncio.create_task(hub.run(task_status=started), name="relay hub")
+        waiting = asyncio.create_task(started.event.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+        mine.append(task)
+        yield
+        hub.close()
+        await task
+
+    async def shut(_: web.Application) -> None:
+        if mine:
+            hub.close()
+
+    mine: list[asyncio.Task[None]] = []
+    app.cleanup_ctx.append(run)
+    app.on_shutdown.append(shut)
+
+
+class _Started:
+    """anyio's TaskStatus for a plain asyncio task."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def started(self, value: None = None) -> None:
+        self.event.set()

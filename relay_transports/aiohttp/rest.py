@@ -1,0 +1,44 @@
+"""The REST API behind aiohttp: bytes in, bytes out; everything else is in ``relay.api``."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from relay.api import respond
+from relay.errors import RequestError
+from relay.hub import Hub
+from relay.protocol import rest
+
+_MAX_BODY = 4 << 20
+
+
+class RestEndpoint:
+    """``/apps/…`` and ``/users/…`` of ``hub``."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request."""
+        resource = request.match_info.route.resource
+        mount = "" if resource is None else resource.canonical.rpartition("/")[0].rpartition("/")[0]
+        body = await _read(request)
+        if body is None:
+            too_large = RequestError(413, f"The body exceeds the allowed maximum ({_MAX_BODY} bytes).")
+            return _answer(rest.failure(too_large))
+        # raw_path is the target as it came; aiohttp's other views of it are normalised, and signatures are not
+        return _answer(await respond(self._hub, rest.Request(request.method, request.raw_path, body, mount)))
+
+
+async def _read(request: web.Request) -> bytes | None:
+    """The body, or None when it is too large; the host's client_max_size is left alone."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def _answer(response: rest.Response) -> web.Response:
+    return web.Response(status=response.status, body=response.body, headers={"Content-Type": response.content_type})

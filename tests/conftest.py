@@ -1,0 +1,69 @@
+"""What every test gets: the loops it runs on, a guard against blocking them, and `require`."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+from hypothesis import settings
+
+IN_CI = bool(os.environ.get("CI"))
+
+LOOPS = [
+    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    pytest.param(("trio", {}), id="trio"),
+]
+
+# The same examples on every run of CI, so that a change is judged by itself; new ones on every run elsewhere.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("here", deadline=None, print_blob=True)
+settings.load_profile("ci" if IN_CI else "here")
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Plain asyncio, for async tests that do not carry the mark `every_loop`."""
+    return "asyncio", {"use_uvloop": False}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `every_loop` on asyncio, uvloop and trio."""
+    if "anyio_backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_loop"):
+        metafunc.parametrize("anyio_backend", LOOPS, scope="module")
+
+
+@pytest.fixture(autouse=True)
+def loop_is_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail an asyncio test in which Relay's own code sleeps, locks, or does file or socket I/O on the loop.
+
+    Only calls with Relay on the stack count: what a test or another library does on the loop is its own affair.
+    Trio cannot be watched this way; the same code runs on asyncio beside it.
+    """
+    if "anyio_backend" not in request.fixturenames:
+        yield
+        return
+    with blockbuster_ctx(["relay", "relay_transports"]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str | Path, str], Path]:
+    """Find a program on the PATH, or a file, that a test cannot do without.
+
+    `require("redis-server", "apt-get install redis-server")` returns where it is. Where it is missing the test is
+    skipped with one line that says how to install it; in CI, where everything is to be there, it fails.
+    """
+
+    def find(thing: str | Path, how_to_install: str) -> Path:
+        found = Path(shutil.which(thing) or "") if isinstance(thing, str) else thing
+        if found != Path() and found.exists():
+            return found
+        missing = f"{thing} is missing: {how_to_install}"
+        if IN_CI:
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+
+    return find
