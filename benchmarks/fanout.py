@@ -67,7 +67,7 @@ class Bench:
         server_core, sink_core = (cores[0], cores[1]) if len(cores) > 1 else (-1, -1)
         self.name = name
         self.subscribers = subscribers
-        self.counter = stack.enter_context(tempfile.NamedTemporaryFile())
+        self.counter = stack.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115 - it is one
         self.counter.write(bytes(8))
         self.counter.flush()
         self.server = stack.enter_context(_process("benchmarks.servers", name, str(server_core), loop))

@@ -21,7 +21,7 @@ from relay.errors import CloseCode, Disconnect, HubClosed, UsageError
 from relay.facts import Fact, Journal, Unsubscribe
 from relay.metrics import Stats
 from relay.node import Node, Tenant
-from relay.protocol import messages, names, signing
+from relay.protocol import authorization, messages, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info
 from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
@@ -268,33 +268,11 @@ class Hub:
 
         ``member`` is who it is on a presence channel. The result is the JSON object to send (protocol 8.2).
         """
-        tenant = self._tenant(app)
-        kind = names.kind_of(_legal(channel))
-        if not names.is_socket_id(socket_id):
-            raise UsageError(f"Invalid socket id {socket_id!r}: should be two integers joined by a dot")
-        if kind is Kind.PUBLIC:
-            raise UsageError(f"{channel!r} is public and needs no authorization")
-        if kind is Kind.PRIVATE:
-            return {"auth": signing.sign_channel(tenant.app, socket_id, channel)}
-        if member is None:
-            raise UsageError(f"{channel!r} is a presence channel: pass member=Member(id=..., info=...)")
-        identity = {"user_id": member.id} if member.info is None else {"user_id": member.id, "user_info": member.info}
-        channel_data = messages.json_text(identity)
-        return {
-            "auth": signing.sign_channel(tenant.app, socket_id, channel, channel_data),
-            "channel_data": channel_data,
-        }
+        return authorization.authorize_channel(self._find(app).app, socket_id, channel, member)
 
     def authenticate_user(self, socket_id: str, user: User, *, app: App | str | None = None) -> dict[str, str]:
         """What a user-auth endpoint answers to sign ``socket_id`` in as ``user`` (protocol 8.2)."""
-        tenant = self._tenant(app)
-        if not names.is_socket_id(socket_id):
-            raise UsageError(f"Invalid socket id {socket_id!r}: should be two integers joined by a dot")
-        if not user.id:
-            raise UsageError("User.id must not be empty")
-        identity = {"id": user.id} if user.info is None else {"id": user.id, "user_info": user.info}
-        user_data = messages.json_text(identity)
-        return {"auth": signing.sign_user(tenant.app, socket_id, user_data), "user_data": user_data}
+        return authorization.authenticate_user(self._find(app).app, socket_id, user)
 
     def on(self, fact: type[F], callback: Callable[[F], None]) -> Unsubscribe:
         """Call ``callback`` for each fact of that type, as it happens; it must neither wait nor raise."""

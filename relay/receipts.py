@@ -35,6 +35,11 @@ class Receipt(msgspec.Struct, frozen=True):
     remote: Remote = "none"
 
     @property
+    def info(self) -> Mapping[str, Mapping[str, int]]:
+        """The counts that were asked for, channel by channel."""
+        return {name: channel.info for name, channel in self.channels.items()}
+
+    @property
     def delivered(self) -> int:
         """How many local connections the event was queued for."""
         return sum(channel.queued for channel in self.channels.values())

@@ -1,0 +1,48 @@
+"""What auth endpoints answer: signed proof that a connection may join a channel, or is a user (protocol 8.2)."""
+
+from __future__ import annotations
+
+from relay.app import App
+from relay.errors import UsageError
+from relay.protocol import messages, names, signing
+from relay.protocol.messages import Member, User
+from relay.protocol.names import Kind
+
+
+def authorize_channel(app: App, socket_id: str, channel: str, member: Member | None = None) -> dict[str, str]:
+    """The JSON object that lets ``socket_id`` into a private or presence ``channel``.
+
+    ``member`` is who it is on a presence channel. Raises :class:`UsageError`.
+    """
+    _check_socket_id(socket_id)
+    if not names.is_channel(channel):
+        raise UsageError(f"Invalid channel name {channel[: names.MAX_EVENT_NAME]!r}")
+    kind = names.kind_of(channel)
+    if kind is Kind.PUBLIC:
+        raise UsageError(f"{channel!r} is public and needs no authorization")
+    if kind is Kind.PRIVATE:
+        return {"auth": signing.sign_channel(app, socket_id, channel)}
+    if member is None:
+        raise UsageError(f"{channel!r} is a presence channel: pass member=Member(id=..., info=...)")
+    data: dict[str, object] = {"user_id": member.id}
+    if member.info is not None:
+        data["user_info"] = member.info
+    channel_data = messages.json_text(data)
+    return {"auth": signing.sign_channel(app, socket_id, channel, channel_data), "channel_data": channel_data}
+
+
+def authenticate_user(app: App, socket_id: str, user: User) -> dict[str, str]:
+    """The JSON object that signs ``socket_id`` in as ``user``. Raises :class:`UsageError`."""
+    _check_socket_id(socket_id)
+    if not user.id:
+        raise UsageError("User.id must not be empty")
+    data: dict[str, object] = {"id": user.id}
+    if user.info is not None:
+        data["user_info"] = user.info
+    user_data = messages.json_text(data)
+    return {"auth": signing.sign_user(app, socket_id, user_data), "user_data": user_data}
+
+
+def _check_socket_id(socket_id: str) -> None:
+    if not names.is_socket_id(socket_id):
+        raise UsageError(f"Invalid socket id {socket_id!r}: should be two integers joined by a dot")
