@@ -118,7 +118,8 @@ async def _run(application: web.Application, server: ServerConfig, what: str) ->
     await runner.setup()
     try:
         await web.TCPSite(runner, server.host, server.port, backlog=1024).start()
-        host = f"[{server.host}]" if ":" in server.host else server.host
+        host = "localhost" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104 - told, not done
+        host = f"[{host}]" if ":" in host else host
         print(f"Relay listens on http://{host}:{runner.addresses[0][1]}{server.prefix} ({what})", flush=True)
         await stop.wait()
     except OSError as error:

@@ -21,8 +21,11 @@ class Clock(Protocol):
     async def wait(self, event: anyio.Event, until: float | None) -> None:
         """Return when ``event`` is set, or when ``now()`` reaches ``until`` (None: never)."""
 
-    def attach(self, settle: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Hear of a running hub: ``settle`` waits until it did what was due. Returns the way to detach."""
+    def attach(self, settle: Callable[[], Awaitable[None]], due: Callable[[], float | None]) -> Callable[[], None]:
+        """Hear of a running hub: ``settle`` waits until it did what was due, ``due`` tells what is next.
+
+        Returns the way to detach.
+        """
 
 
 class SystemClock:
@@ -41,6 +44,6 @@ class SystemClock:
         with anyio.move_on_after(None if until is None else max(0.0, until - time.monotonic())):
             await event.wait()
 
-    def attach(self, settle: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    def attach(self, settle: Callable[[], Awaitable[None]], due: Callable[[], float | None]) -> Callable[[], None]:
         """Nothing to do: time passes by itself."""
         return lambda: None

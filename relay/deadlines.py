@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
+
+
+class Timer:
+    """A callback to be called once, when ``expire`` is."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def expire(self, now: float) -> None:
+        """Its time has come."""
+        self._callback()
 
 
 class Deadlines(Generic[T]):

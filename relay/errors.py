@@ -10,6 +10,14 @@
     │   ├── Refused           the client gets pusher:error, its connection stays
     │   └── Disconnect        the client is closed; .retry says when it may come back
     ├── RequestError          the REST caller is wrong; .status, .message
+    │   ├── Unauthorized      401, 403: key, secret or clock do not fit, or the App may not
+    │   └── RateLimited       429: too much, later again; .retry_after
+    ├── HostError             a host asked over REST failed, later may be better; .status, .maybe_done
+    │   ├── Unreachable       it gave no answer
+    │   └── BadAnswer         it answered what no Pusher-compatible host does
+    ├── PublisherClosed       a REST client was used after it was closed
+    ├── QueueFull             too much waits to be sent already
+    ├── InvalidWebhook        this is no genuine webhook: refuse it
     └── BrokerError           the link to other nodes failed
         └── BrokerUnavailable
 
@@ -119,6 +127,56 @@ class RequestError(RelayError):
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class Unauthorized(RequestError):
+    """401 or 403: the host does not accept the key, the signature or the clock, or the App is switched off."""
+
+
+class RateLimited(RequestError):
+    """429: the host was asked too often. ``retry_after`` is the pause it asks for in seconds, if it says."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(429, message)
+        self.retry_after = retry_after
+
+
+class HostError(RelayError):
+    """A host asked over REST did not do its part: a 5xx, no answer, or one that cannot be read.
+
+    ``status`` is the HTTP status, None without one. ``maybe_done`` is False where the host surely did not
+    do what it was asked, so that asking again cannot do it twice. ``retry_after`` is the pause the host
+    asks for in seconds, if it says.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, maybe_done: bool = True, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.maybe_done = maybe_done
+        self.retry_after = retry_after
+
+
+class Unreachable(HostError):
+    """No connection, no answer in time, or a connection that was lost before the whole answer came."""
+
+
+class BadAnswer(HostError):
+    """An answer that is not one of the REST API: a redirect, no JSON, other JSON than documented."""
+
+
+class PublisherClosed(RelayError):
+    """A REST client was used after ``aclose``, or closed before it had sent what was queued."""
+
+
+class QueueFull(RelayError):
+    """The host does not keep up: as many events as allowed wait to be sent, and this one was not taken."""
+
+
+class InvalidWebhook(RelayError):
+    """A request that claims to be a webhook and is not, or is too old; the message says which."""
 
 
 class BrokerError(RelayError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -20,7 +20,7 @@ from relay.connection import Authorize, Connection
 from relay.errors import CloseCode, Disconnect, HubClosed, UsageError
 from relay.facts import Fact, Journal, Unsubscribe
 from relay.metrics import Stats
-from relay.node import Node, Tenant
+from relay.node import Node, Tenant, run_now
 from relay.protocol import authorization, messages, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info
 from relay.protocol.messages import Member, User
@@ -85,6 +85,7 @@ class Hub:
         )
         self._stop: anyio.Event | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._detach: Callable[[], None] = lambda: None
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Be alive until ``close`` is called, then close the clients with 4200 and finish what is under way.
@@ -95,10 +96,11 @@ class Hub:
             raise UsageError("this hub runs already")
         self._stop = anyio.Event()
         node = self._node
-        detach = node.clock.attach(self.settle)
+        detach = node.clock.attach(self.settle, node.deadlines.next)
         try:
             await node.broker.start(node.receive)
             async with anyio.create_task_group() as tasks:
+                node.tasks = tasks
                 tasks.start_soon(node.keep_departing)
                 tasks.start_soon(node.keep_time)
                 task_status.started()
@@ -108,16 +110,34 @@ class Hub:
                 tasks.cancel_scope.cancel()
         finally:
             detach()
-            node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
-            self._stop = None
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+                node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+                await node.drain()
                 await node.broker.close()
+            node.tasks = self._stop = None
 
     def close(self) -> None:
         """Stop: clients are closed with 4200 now, ``run`` returns when the rest is done. Idempotent."""
-        if self._stop is not None and not self._stop.is_set():
-            self._stop.set()
-            self._node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+        if not self.running:
+            return
+        assert self._stop is not None
+        self._stop.set()
+        self._node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+        if self._node.tasks is None:
+            self._detach()
+            self._stop = None
+
+    def step(self) -> None:
+        """Be alive without a task of its own: what would run in the background runs in ``settle``.
+
+        For tests that have a ManualClock and no place to keep a task; ends with ``close``. Broker and
+        directory must never suspend, as the local ones.
+        """
+        if self._stop is not None:
+            raise UsageError("this hub runs already")
+        self._stop = anyio.Event()
+        run_now(self._node.broker.start(self._node.receive))
+        self._detach = self._node.clock.attach(self.settle, self._node.deadlines.next)
 
     @property
     def running(self) -> bool:
@@ -282,6 +302,14 @@ class Hub:
     def journal(self) -> Journal:
         """The latest facts."""
         return self._node.journal
+
+    def start_soon(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` beside everything else as long as the hub lives; ``settle`` waits for it."""
+        self._node.start_soon(work)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` when ``clock.now()`` reaches ``when``; returns what takes that back."""
+        return self._node.call_at(when, callback)
 
     async def settle(self) -> None:
         """Return when nothing is under way: every accepted publish is delivered or refused, every join and

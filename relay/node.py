@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import secrets
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 
 from relay.app import App
@@ -17,7 +18,7 @@ from relay.clock import Clock
 from relay.cluster.broker import Broker, Envelope
 from relay.cluster.directory import Directory
 from relay.connection import Authorize, Connection
-from relay.deadlines import Deadlines
+from relay.deadlines import Deadlines, Timer
 from relay.errors import CloseCode, Disconnect, UsageError
 from relay.facts import Connected, Journal
 from relay.inflight import InFlight
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
     from random import Random
 
 _HALF_SOCKET_ID = 10**10
+
+
+def run_now(work: Coroutine[object, None, object]) -> None:
+    """Run ``work``, which never suspends: true for all that a hub does over the local broker and directory."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise UsageError("a stepped hub needs a broker and a directory that never suspend, as the local ones")
 
 
 class Tenant:
@@ -79,14 +90,17 @@ class Node:
         self.directory = directory
         self.clock = clock
         self.journal = Journal()
-        self.deadlines: Deadlines[Connection] = Deadlines()
+        self.deadlines: Deadlines[Connection | Timer] = Deadlines()
         self.in_flight = InFlight()
         self.overflows = 0
+        self.tasks: anyio.abc.TaskGroup | None = None
+        """Where background work runs; None while a hub is stepped (see Hub.step)."""
         self.by_key: dict[str, Tenant] = {}
         self.by_id: dict[str, Tenant] = {}
         self._random: Random = random or secrets.SystemRandom()
         self._max_connections = max_connections
         self._departures: deque[Departure] = deque()
+        self._steps: deque[Callable[[], Awaitable[None]]] = deque()
         self._departed: anyio.Event | None = None
         self._slow: list[Connection] = []
         self._wake: anyio.Event | None = None
@@ -135,48 +149,84 @@ class Node:
         else:
             deliver(self, tenant, envelope)
 
-    def schedule(self, connection: Connection, due: float) -> None:
-        """Let ``connection.expire`` be called at ``due``."""
+    def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` when the clock reaches ``when``; returns what takes that back."""
+        timer = Timer(callback)
+        self.schedule(timer, when)
+        return lambda: self.deadlines.discard(timer)
+
+    def schedule(self, item: Connection | Timer, due: float) -> None:
+        """Let ``item.expire`` be called at ``due``."""
         earliest = self.deadlines.next()
-        self.deadlines.set(connection, due)
+        self.deadlines.set(item, due)
         if self._wake is not None and due < (math.inf if earliest is None else earliest):
             self._wake.set()
 
     def depart_soon(self, departure: Departure) -> None:
         """Tell the directory and the other members about a connection that is gone, in order."""
-        if departure.subscriptions:
-            self.in_flight.begin()
-            self._departures.append(departure)
-            if self._departed is not None:
-                self._departed.set()
+        if not departure.subscriptions:
+            return
+        if self.tasks is None:
+            run_now(depart(self, departure))
+            return
+        self.in_flight.begin()
+        self._departures.append(departure)
+        if self._departed is not None:
+            self._departed.set()
+
+    def start_soon(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` beside everything else; ``settle`` waits for it. It must not raise."""
+        self.in_flight.begin()
+
+        async def counted() -> None:
+            try:
+                await work()
+            finally:
+                self.in_flight.end()
+
+        if self.tasks is not None:
+            self.tasks.start_soon(counted)
+        else:
+            self._steps.append(counted)
 
     async def keep_departing(self) -> None:
         """Work off departures, for ever."""
         while True:
             self._departed = anyio.Event()
-            while self._departures:
-                departure = self._departures.popleft()
-                try:
-                    await depart(self, departure)
-                finally:
-                    self.in_flight.end()
+            await self.drain()
             await self._departed.wait()
+
+    async def drain(self) -> None:
+        """Work off the departures there are."""
+        while self._departures:
+            departure = self._departures.popleft()
+            try:
+                await depart(self, departure)
+            finally:
+                self.in_flight.end()
 
     async def keep_time(self) -> None:
         """Do what is due when it is due, for ever: one task for all timers."""
         while True:
             self._wake = anyio.Event()
-            while self._slow:
-                self._slow.pop().overflowed()
-            now = self.clock.now()
-            for connection in self.deadlines.pop_due(now):
-                connection.expire(now)
+            self._do_what_is_due()
             await self.clock.wait(self._wake, self.deadlines.next())
+
+    def _do_what_is_due(self) -> None:
+        while self._slow:
+            self._slow.pop().overflowed()
+        now = self.clock.now()
+        for item in self.deadlines.pop_due(now):
+            item.expire(now)
 
     async def settle(self) -> None:
         """Return when nothing is under way and nothing is due now."""
         while True:
             await anyio.lowlevel.checkpoint()
+            if self.tasks is None:
+                self._do_what_is_due()
+                while self._steps:
+                    await self._steps.popleft()()
             await self.in_flight.idle()
             due = self.deadlines.next()
             if not self.in_flight and not self._slow and (due is None or due > self.clock.now()):

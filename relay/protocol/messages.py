@@ -146,6 +146,16 @@ def json_text(data: object) -> str:
     return data if isinstance(data, str) else _encode(data).decode()
 
 
+def unwrapped(data: Any) -> Any:
+    """``data`` decoded where it is JSON in a string; a plain string is legal data."""
+    if not isinstance(data, str):
+        return data
+    try:
+        return _decode_any(data)
+    except INVALID_JSON:
+        return data
+
+
 def json_bytes(value: object) -> bytes:
     """``value`` as JSON, for bodies and signed strings."""
     return _encode(value)

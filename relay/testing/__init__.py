@@ -1,5 +1,23 @@
-"""For tests of code that uses Relay: time that only moves when told to."""
+"""For tests of code that uses Relay: time that only moves when told to, clients that assert, faults on purpose.
 
+``relay.pytest_plugin`` gives the :class:`Kit` as the fixture ``relay``.
+"""
+
+from relay.testing.asserting import AssertingChannel, AssertingClient
 from relay.testing.clock import ManualClock
+from relay.testing.faults import Faults
+from relay.testing.kit import DEFAULT_APP, Kit, PublishedEvent, RecordingHub
+from relay.testing.transcript import Entry, Transcript
 
-__all__ = ["ManualClock"]
+__all__ = [
+    "DEFAULT_APP",
+    "AssertingChannel",
+    "AssertingClient",
+    "Entry",
+    "Faults",
+    "Kit",
+    "ManualClock",
+    "PublishedEvent",
+    "RecordingHub",
+    "Transcript",
+]

@@ -18,7 +18,7 @@ class ManualClock:
         self._now = 0.0
         self._unix = unix
         self._waiting: dict[anyio.Event, float] = {}
-        self._settle: list[Callable[[], Awaitable[None]]] = []
+        self._hubs: list[tuple[Callable[[], Awaitable[None]], Callable[[], float | None]]] = []
 
     def now(self) -> float:
         """Seconds since the clock was made."""
@@ -34,7 +34,7 @@ class ManualClock:
             raise ValueError(f"time does not go back: advance() takes 0 or more seconds, got {seconds!r}")
         target = self._now + seconds
         await self._settled()
-        while (due := min(self._waiting.values(), default=target + 1)) <= target:
+        while (due := self._next()) is not None and due <= target:
             self._now = max(self._now, due)
             for event in [event for event, when in self._waiting.items() if when <= self._now]:
                 del self._waiting[event]
@@ -55,16 +55,21 @@ class ManualClock:
         finally:
             self._waiting.pop(event, None)
 
-    def attach(self, settle: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Let ``advance`` wait for a hub too."""
-        self._settle.append(settle)
+    def attach(self, settle: Callable[[], Awaitable[None]], due: Callable[[], float | None]) -> Callable[[], None]:
+        """Let ``advance`` stop at what a hub has to do, and wait until it did it."""
+        hub = (settle, due)
+        self._hubs.append(hub)
 
         def detach() -> None:
-            if settle in self._settle:
-                self._settle.remove(settle)
+            if hub in self._hubs:
+                self._hubs.remove(hub)
 
         return detach
 
+    def _next(self) -> float | None:
+        times = [*self._waiting.values(), *(when for _, due in self._hubs if (when := due()) is not None)]
+        return min(times, default=None)
+
     async def _settled(self) -> None:
-        for settle in self._settle:
+        for settle, _ in self._hubs:
             await settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -9,11 +10,13 @@ from aiohttp import web
 
 from relay.app import App
 from relay.connection import Authorize
-from relay.errors import UsageError
+from relay.errors import Refused, UsageError
 from relay.hub import Hub
 from relay.protocol import messages, names
 from relay.protocol.messages import Member
 from relay.protocol.names import Kind
+
+_log = logging.getLogger(__name__)
 
 Authorizer = Callable[[web.Request, str], Awaitable[Member | bool]]
 """``async (request, channel)``: a :class:`Member` (needed on presence channels), True, or False to refuse."""
@@ -29,7 +32,10 @@ class AuthEndpoint:
 
     async def post(self, request: web.Request) -> web.Response:
         """200 with the signed JSON, or 403 with a reason."""
-        form = await request.post()
+        try:
+            form = await request.post()
+        except (ValueError, LookupError):  # bytes that are no text, a charset that does not exist
+            return web.Response(status=400, text="The body must be a form in UTF-8\n")
         socket_id, channel = form.get("socket_id"), form.get("channel_name")
         if not isinstance(socket_id, str) or not names.is_socket_id(socket_id):
             return _forbidden("socket_id must be two integers joined by a dot")
@@ -60,7 +66,13 @@ def for_connection(authorize: Authorizer | None, request: web.Request) -> Author
         return None
 
     async def ask(channel: str) -> Member | bool:
-        return await authorize(request, channel)
+        try:
+            return await authorize(request, channel)
+        except web.HTTPException as refusal:  # the way to refuse in an aiohttp handler
+            raise Refused(f"Not authorized to subscribe to {channel}: {refusal.reason}", channel=channel) from None
+        except Exception:  # noqa: BLE001 - whatever the embedding program's function raises
+            _log.exception("authorize() failed", extra={"channel": channel})
+            raise Refused(f"Not authorized to subscribe to {channel}: try again later", channel=channel) from None
 
     return ask
 

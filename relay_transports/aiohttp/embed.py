@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -13,6 +14,9 @@ from relay.hub import Hub
 from relay_transports.aiohttp.auth import AuthEndpoint, Authorizer
 from relay_transports.aiohttp.rest import RestEndpoint
 from relay_transports.aiohttp.websocket import WebSocketEndpoint
+
+_log = logging.getLogger(__name__)
+_GOODBYE_SECONDS = 8.0
 
 HUB = web.AppKey("relay_hub", Hub)
 """Where handlers find the hub: ``request.app[HUB]``, or ``request.config_dict[HUB]`` from a sub-application."""
@@ -52,7 +56,7 @@ def setup(
     routes.add_route("*", f"{prefix}/users/{{tail:.*}}", rest.handle)
     if authorize is not None:
         routes.add_post(prefix + auth_path, AuthEndpoint(hub, authorize, authorize_app).post)
-    _live_with(app, hub)
+    _live_with(app, hub, sockets)
 
 
 def subapp(
@@ -71,7 +75,7 @@ def subapp(
     return app
 
 
-def _live_with(app: web.Application, hub: Hub) -> None:
+def _live_with(app: web.Application, hub: Hub, sockets: WebSocketEndpoint) -> None:
     """Run ``hub`` in a task of its own: aiohttp may start and stop an application in different tasks, which
     an anyio task group does not survive. on_shutdown comes before handlers end, cleanup after.
     """
@@ -95,6 +99,10 @@ def _live_with(app: web.Application, hub: Hub) -> None:
     async def shut(_: web.Application) -> None:
         if mine:
             hub.close()
+            try:  # the outbox cuts a socket that does not answer its close frame; an authorizer may hang
+                await asyncio.wait_for(sockets.gone(), _GOODBYE_SECONDS)
+            except TimeoutError:
+                _log.warning("some connections did not end in time")
 
     mine: list[asyncio.Task[None]] = []
     app.cleanup_ctx.append(run)

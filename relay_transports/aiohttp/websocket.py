@@ -25,6 +25,16 @@ class WebSocketEndpoint:
         self._hub = hub
         self._authorize = authorize
         self._flusher: Flusher | None = None
+        self._open = 0
+        self._all_gone = asyncio.Event()
+
+    async def gone(self) -> None:
+        """Return when no client is left. To be awaited while aiohttp still reads, that is in on_shutdown: later it
+        drops what clients send, and with it their answers to our close frames.
+        """
+        while self._open:
+            self._all_gone.clear()
+            await self._all_gone.wait()
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until it is gone."""
@@ -41,12 +51,15 @@ class WebSocketEndpoint:
             )
         except Disconnect:
             pass  # told already; wait for its answer
+        self._open += 1
         try:
             await _read(response, connection, transport)
         finally:
             if connection is not None:
                 connection.disconnected()
             transport.end()
+            self._open -= 1
+            self._all_gone.set()
         return response
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,178 @@
+"""One channel as a client holds it: callbacks, a bounded queue to iterate over, members."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
+
+from relay.client.members import Members
+from relay.client.subscriber import ReceivedEvent
+from relay.errors import RelayError, UsageError
+from relay.protocol.messages import Member
+
+if TYPE_CHECKING:
+    from relay.client.client import Client
+
+T = TypeVar("T")
+Callback = Callable[[ReceivedEvent], Awaitable[None] | None]
+Overflow = Literal["raise", "drop_oldest", "drop_newest"]
+
+
+class SubscriptionRefused(RelayError):
+    """The server (or the authorizer) did not let us into ``channel``."""
+
+    def __init__(self, channel: str, message: str, code: int | None = None) -> None:
+        super().__init__(f"subscription to {channel} refused: {message}")
+        self.channel = channel
+        self.message = message
+        self.code = code
+
+
+class QueueOverflow(RelayError):
+    """A reader was too slow: ``lost`` events of ``channel`` are gone. Reading on gives what came after."""
+
+    def __init__(self, channel: str, lost: int) -> None:
+        super().__init__(f"{lost} events of {channel} were lost: read faster, or ask for a larger max_queued")
+        self.channel = channel
+        self.lost = lost
+
+
+class Subscription(enum.Enum):
+    """Where a client's channel stands."""
+
+    PENDING = "pending"
+    SUBSCRIBED = "subscribed"
+    REFUSED = "refused"
+    ENDED = "ended"
+
+
+class Channel:
+    """One channel of one client, made by ``await client.subscribe(name)``.
+
+    ``bind`` calls back, ``async for event in channel`` reads from a queue that is filled from the moment of the
+    subscription. The queue holds ``max_queued`` events; ``overflow`` says what happens to more: ``"raise"`` loses
+    the oldest and raises :class:`QueueOverflow` to the reader, ``"drop_oldest"`` and ``"drop_newest"`` count them
+    in ``dropped``.
+    """
+
+    def __init__(self, client: Client, name: str, *, max_queued: int, overflow: Overflow) -> None:
+        self.name = name
+        self.state = Subscription.PENDING
+        self.identity: Member | None = None
+        self.auth: dict[str, str] | None = None
+        self.refusal: SubscriptionRefused | None = None
+        self.dropped = 0
+        self._client = client
+        self._queue: deque[ReceivedEvent] = deque()
+        self._max_queued = max_queued
+        self._overflow = overflow
+        self._lost = 0
+        self._callbacks: list[tuple[str | None, Callback]] = []
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether events arrive; False for a moment after a lost connection."""
+        self._client.pump()
+        return self.state is Subscription.SUBSCRIBED
+
+    @property
+    def members(self) -> Members:
+        """Who is in this presence channel, us included."""
+        self._client.pump()
+        return self._client.members_of(self.name)
+
+    def bind(self, event: str, callback: Callback) -> Callable[[], None]:
+        """Call ``callback`` with each :class:`ReceivedEvent` named ``event``; returns what ends that.
+
+        A plain function is called at once, a coroutine function in order, beside the reading. Names of the protocol
+        may be bound as in pusher-js: ``pusher:subscription_succeeded``, ``pusher:subscription_error``,
+        ``pusher:member_added``, ``pusher:member_removed``.
+        """
+        return self._bind((event, callback))
+
+    def bind_all(self, callback: Callback) -> Callable[[], None]:
+        """Call ``callback`` with every event; returns what ends that."""
+        return self._bind((None, callback))
+
+    async def trigger(self, event: str, data: object) -> None:
+        """Send a client event to everyone else in this private or presence channel."""
+        if not event.startswith("client-"):
+            raise UsageError(f"the name of a client event begins with 'client-', got {event!r}")
+        await self._client.send_event(self.name, event, data)
+
+    async def unsubscribe(self) -> None:
+        """Leave; iterations end after what is queued."""
+        await self._client.unsubscribe(self.name)
+
+    def __aiter__(self) -> AsyncIterator[ReceivedEvent]:
+        return self
+
+    async def __anext__(self) -> ReceivedEvent:
+        await self._client.until(lambda: bool(self._queue or self._lost or self.over))
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            raise QueueOverflow(self.name, lost)
+        if not self._queue:
+            raise StopAsyncIteration
+        return self._queue.popleft()
+
+    async def events(self, kind: type[T], name: str | None = None) -> AsyncIterator[T]:
+        """Iterate over the data of events, decoded into ``kind`` (a msgspec Struct, a dataclass, a plain type).
+
+        Only events called ``name`` are taken, if given. Raises :class:`msgspec.ValidationError` for data of another
+        shape.
+        """
+        async for event in self:
+            if name is None or event.event == name:
+                yield msgspec.convert(event.data, kind)
+
+    @property
+    def over(self) -> bool:
+        """Whether no event can come any more."""
+        return self.state in (Subscription.ENDED, Subscription.REFUSED) or self._client.closed is not None
+
+    def queued(self) -> list[ReceivedEvent]:
+        """What arrived and was not read yet; it stays."""
+        self._client.pump()
+        return list(self._queue)
+
+    def take(self, event: ReceivedEvent) -> None:
+        """Take one event out of the queue."""
+        self._queue.remove(event)
+
+    def deliver(self, event: ReceivedEvent) -> None:
+        """An event arrived: queue it and call back."""
+        if len(self._queue) >= self._max_queued:
+            self._make_room()
+        if len(self._queue) < self._max_queued:
+            self._queue.append(event)
+        self.call_back(event)
+
+    def call_back(self, event: ReceivedEvent) -> None:
+        """Call whoever is bound to ``event``."""
+        for wanted, callback in list(self._callbacks):
+            if wanted is None or wanted == event.event:
+                self._client.run(callback, event)
+
+    def _make_room(self) -> None:
+        if self._overflow == "raise":
+            self._lost += 1
+        else:
+            self.dropped += 1
+        if self._overflow != "drop_newest":
+            self._queue.popleft()
+
+    def _bind(self, entry: tuple[str | None, Callback]) -> Callable[[], None]:
+        self._client.pump()
+        self._client.eager = True
+        self._callbacks.append(entry)
+
+        def unbind() -> None:
+            if entry in self._callbacks:
+                self._callbacks.remove(entry)
+
+        return unbind

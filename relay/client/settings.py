@@ -1,0 +1,36 @@
+"""How a client behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from relay.client.backoff import Backoff
+from relay.client.channel import Overflow
+from relay.errors import RelayError
+from relay.protocol.messages import Member
+
+Authorize = Callable[[str, str, Member | None], Awaitable[Mapping[str, str]]]
+"""``async (socket_id, channel, member)``: what an auth endpoint answers, ``auth`` and perhaps ``channel_data``."""
+Authenticate = Callable[[str, Member | None], Awaitable[Mapping[str, str]]]
+"""``async (socket_id, user)``: what a user-auth endpoint answers, ``auth`` and ``user_data``."""
+
+
+class SigninRefused(RelayError):
+    """The server did not take us for that user."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client behaves.
+
+    ``reconnect`` is when to try again after a lost connection, None for not at all. ``answer_pings=False`` plays
+    dead. ``max_queued`` and ``overflow`` are the defaults of its channels (see :class:`Channel`).
+    """
+
+    authorize: Authorize | None = None
+    authenticate: Authenticate | None = None
+    reconnect: Backoff | None = Backoff()
+    answer_pings: bool = True
+    max_queued: int = 1000
+    overflow: Overflow = "raise"

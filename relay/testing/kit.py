@@ -1,0 +1,228 @@
+"""A hub, a clock and clients for one test: what the ``relay`` fixture gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+import anyio
+import msgspec
+
+from relay.app import App
+from relay.client.backoff import Backoff
+from relay.client.client import Client
+from relay.client.connecting import Connecting
+from relay.client.settings import Settings
+from relay.clock import Clock
+from relay.facts import Fact
+from relay.hub import Hub
+from relay.protocol import messages
+from relay.protocol.events import CheckedEvent
+from relay.receipts import Receipt
+from relay.testing.asserting import AssertingChannel, AssertingClient, let_others_run, real_now
+from relay.testing.clock import ManualClock
+from relay.testing.faults import Faults
+from relay.testing.transcript import Transcript
+from relay_transports.inprocess_next.client import InProcessLink, connecting
+from relay_transports.inprocess_next.transport import InProcessTransport
+
+T = TypeVar("T")
+_LOOK_AGAIN = 0.005
+DEFAULT_APP = App(id="1001", key="test-key", secret="test-secret", client_events=True)  # noqa: S106 - for tests
+
+
+class PublishedEvent(msgspec.Struct, frozen=True):
+    """One event that application code published, with what became of it."""
+
+    channels: tuple[str, ...]
+    event: str
+    data: object
+    socket_id: str | None
+    receipt: Receipt
+
+
+class RecordingHub(Hub):
+    """A hub that remembers what was published."""
+
+    def __init__(self, *apps: App, clock: Clock, random: Random | None = None) -> None:
+        super().__init__(*apps, clock=clock, random=random)
+        self.published: list[PublishedEvent] = []
+
+    async def publish(self, events: Iterable[CheckedEvent], *, app: App | str | None = None) -> list[Receipt]:
+        """See :meth:`relay.Hub.publish`."""
+        events = list(events)
+        receipts = await super().publish(events, app=app)
+        for event, receipt in zip(events, receipts, strict=True):
+            data = messages.unwrapped(event.data)
+            self.published.append(PublishedEvent(event.channels, event.name, data, event.socket_id, receipt))
+        return receipts
+
+    def published_to(self, channel: str | None, event: str | None) -> list[PublishedEvent]:
+        """What was published to ``channel`` under the name ``event``; None stands for any."""
+        return [
+            published
+            for published in self.published
+            if (channel is None or channel in published.channels) and (event is None or event == published.event)
+        ]
+
+
+class Kit:
+    """Everything a test of realtime code needs. Starts by itself, needs no port, no task and no cleaning up.
+
+    ``hub`` is a :class:`relay.Publisher` to hand to the code under test, ``clock`` moves when told to, ``facts`` is
+    what happened so far, ``transcript`` every frame. Works on asyncio, uvloop and trio, under any pytest plugin.
+    """
+
+    def __init__(self, *apps: App, seed: int = 0) -> None:
+        self.clock = ManualClock()
+        self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=Random(seed))  # noqa: S311
+        self.facts: list[Fact] = []
+        self.transcript = Transcript(self.clock)
+        self.clients: list[AssertingClient] = []
+        self._links: list[FaultyLink] = []
+        self._lost = False
+        self.hub.on(Fact, self.facts.append)
+        self.hub.step()
+
+    def connect(
+        self,
+        key: str | None = None,
+        *,
+        answer_pings: bool = True,
+        reconnect: Backoff | None = None,
+        faults: Faults | None = None,
+        settings: Settings | None = None,
+    ) -> Connecting[AssertingClient]:
+        """A client: ``await relay.connect()`` or ``async with relay.connect() as client``.
+
+        It stays away once it lost its connection, unless ``reconnect=Backoff()`` says when to come back.
+        ``settings`` replace ``answer_pings`` and ``reconnect``.
+        """
+        number = len(self.clients) + 1
+        faults = faults or Faults()
+
+        class Numbered(AssertingClient):
+            kit = self
+
+        Numbered.number = number
+
+        def link(client: Client, hub: Hub, transport: InProcessTransport) -> InProcessLink:
+            new = FaultyLink(client, hub, transport, faults, self)
+            self._links.append(new)
+            if isinstance(client, AssertingClient) and client not in self.clients:
+                self.clients.append(client)
+            return new
+
+        return connecting(
+            Numbered,
+            self.hub,
+            key,
+            settings=settings or Settings(answer_pings=answer_pings, reconnect=reconnect),
+            random=Random(number),  # noqa: S311 - jitter that is the same every time
+            transport=lambda: InProcessTransport(lambda direction, text: self.transcript.note(number, direction, text)),
+            link=link,
+        )
+
+    async def settle(self) -> None:
+        """Return when nothing is under way in the hub and its clients."""
+        await self.hub.settle()
+
+    async def quiet(self) -> None:
+        """Return when nothing is under way in the hub, and every other task of the test waits for something."""
+        await let_others_run(self.hub.settle)
+        for client in self.clients:
+            client.pump()
+        await self.hub.settle()
+
+    async def eventually(self, look: Callable[[], T | None], within: float) -> T | None:
+        """What ``look`` finds, now or when everything under way is done or, with ``within``, later."""
+        if (found := look()) is not None:
+            return found
+        await self.quiet()
+        deadline = real_now() + within
+        while (found := look()) is None and real_now() < deadline:  # noqa: ASYNC110 - others change what it sees
+            await anyio.sleep(_LOOK_AGAIN)
+        return found
+
+    def published(self, channel: str | None = None, event: str | None = None) -> list[PublishedEvent]:
+        """What application code published, oldest first, to ``channel`` and under the name ``event`` if given."""
+        return self.hub.published_to(channel, event)
+
+    def lose_node(self) -> None:
+        """Let the hub's machine die: every connection breaks, and new ones fail until ``restore_node``."""
+        self._lost = True
+        for link in list(self._links):
+            link.cut()
+
+    def restore_node(self) -> None:
+        """Let clients in again."""
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the node is lost."""
+        return self._lost
+
+    def why_not(self, channel: AssertingChannel, event: str) -> str:
+        """Why a client did not get an event that was published, for the message of a failed ``expect``."""
+        published = self.published(channel.name, event)
+        if not published:
+            return f"; {event} was not published to {channel.name}"
+        left_out = {publish.socket_id for publish in published}
+        excluded = [client.number for client in self.clients if client.connection.socket_id in left_out - {None}]
+        return "".join(f"; connection {number} was excluded by socket_id" for number in excluded)
+
+    def close(self) -> None:
+        """End; what the fixture does after the test."""
+        self.hub.close()
+
+
+class FaultyLink(InProcessLink):
+    """A link on which things go wrong when the test says so."""
+
+    def __init__(self, client: Client, hub: Hub, transport: InProcessTransport, faults: Faults, kit: Kit) -> None:
+        super().__init__(client, hub, transport)
+        self._faults = faults
+        self._kit = kit
+
+    async def open(self, key: str, protocol: str) -> None:
+        """Connect, if the node is there."""
+        if self._kit.lost:
+            self._transport.close(1006, "the node is lost")
+            self._transport.arrived = None
+            return
+        await super().open(key, protocol)
+
+    async def send(self, text: bytes) -> None:
+        """Send, unless the test refuses it."""
+        refusal = self._faults.refusal
+        if refusal is not None and b'"pusher:subscribe"' in text:
+            self._faults.refusal = None
+            self._transport.send(messages.error(refusal))
+            return
+        await super().send(text)
+
+    def pump(self) -> None:
+        """Give the client what arrived, unless it does not read or the network is slow."""
+        if self._faults.stalled:
+            return
+        if self._faults.delay and self._connection is not None:
+            self._hold_back()
+        else:
+            super().pump()
+
+    def deliver(self, frame: bytes) -> None:
+        """One frame reaches the client, or two."""
+        for _ in range(self._faults.copies()):
+            super().deliver(frame)
+        if self._faults.cuts_now():
+            self.cut()
+
+    def _hold_back(self) -> None:
+        due = self._hub.clock.now() + self._faults.delay
+        while (frame := self._transport.take()) is not None:
+            self._hub.call_at(due, partial(self.deliver, frame))
+        if self._transport.closed is not None:
+            self._hub.call_at(due, super().pump)

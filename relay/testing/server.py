@@ -1,0 +1,147 @@
+"""A hub on a real port, in a thread of its own, for code that speaks HTTP: SDKs, browsers, programs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from relay.app import App
+from relay.clock import SystemClock
+from relay.errors import RelayError
+from relay.testing.kit import DEFAULT_APP, PublishedEvent, RecordingHub
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+T = TypeVar("T")
+_PATIENCE = 10.0
+
+
+class Server:
+    """A hub behind aiohttp on ``127.0.0.1`` and a free port, started by ``start``, ended by ``stop``.
+
+    ``env``, ``pusher`` and ``pusher_js`` are ready-made settings: environment variables such as ``PUSHER_URL``,
+    keyword arguments for ``pusher.Pusher``, options for pusher-js. Blocking code may use it from any thread.
+    """
+
+    def __init__(self, *apps: App) -> None:
+        self.app = apps[0] if apps else DEFAULT_APP
+        self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=SystemClock())
+        self.host = "127.0.0.1"
+        self.port = 0
+        self._thread = threading.Thread(target=self._serve, name="relay server", daemon=True)
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def start(self) -> Server:
+        """Listen; returns when it does."""
+        self._thread.start()
+        self._ready.wait(_PATIENCE)
+        if self._failure is not None or not self.port:
+            raise RelayError(f"the test server did not start: {self._failure or 'no answer'}")
+        return self
+
+    def stop(self) -> None:
+        """Close the clients and stop listening; returns when that is done."""
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(_PATIENCE)
+
+    @property
+    def url(self) -> str:
+        """``http://key:secret@host:port/apps/id``, the form of ``PUSHER_URL``."""
+        return f"http://{self.app.key}:{self.app.secret}@{self.host}:{self.port}/apps/{self.app.id}"
+
+    @property
+    def ws_url(self) -> str:
+        """What ``relay_transports.aiohttp.connect`` takes."""
+        return f"ws://{self.host}:{self.port}/app/{self.app.key}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment variables that SDKs and frameworks read."""
+        return {
+            "PUSHER_URL": self.url,
+            "PUSHER_APP_ID": self.app.id,
+            "PUSHER_KEY": self.app.key,
+            "PUSHER_APP_KEY": self.app.key,
+            "PUSHER_SECRET": self.app.secret,
+            "PUSHER_APP_SECRET": self.app.secret,
+            "PUSHER_HOST": self.host,
+            "PUSHER_PORT": str(self.port),
+            "PUSHER_SCHEME": "http",
+        }
+
+    @property
+    def pusher(self) -> dict[str, object]:
+        """Keyword arguments for ``pusher.Pusher``."""
+        return {
+            "app_id": self.app.id,
+            "key": self.app.key,
+            "secret": self.app.secret,
+            "host": self.host,
+            "port": self.port,
+            "ssl": False,
+        }
+
+    @property
+    def pusher_js(self) -> dict[str, object]:
+        """Options for ``new Pusher(key, options)``."""
+        return {
+            "wsHost": self.host,
+            "wsPort": self.port,
+            "forceTLS": False,
+            "enabledTransports": ["ws"],
+            "cluster": "test",
+        }
+
+    def published(self, channel: str | None = None, event: str | None = None) -> list[PublishedEvent]:
+        """What was published so far, oldest first, to ``channel`` and under the name ``event`` if given."""
+        return self.hub.published_to(channel, event)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """``function()`` in the server's own thread, to look at its hub."""
+        result: list[T] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                result.append(function())
+            finally:
+                done.set()
+
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(run)
+        if not done.wait(_PATIENCE) or not result:
+            raise RelayError("the test server did not answer")
+        return result[0]
+
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except BaseException as error:  # noqa: BLE001 - start() tells it in the test's own thread
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _run(self) -> None:
+        from aiohttp import web
+
+        from relay_transports.aiohttp import setup
+
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        application: web.Application = web.Application()
+        setup(application, self.hub)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PATIENCE)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, 0).start()
+            self.port = runner.addresses[0][1]
+            self._ready.set()
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
