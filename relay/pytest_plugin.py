@@ -81,7 +81,7 @@ def relay_server_factory() -> Iterator[Callable[..., Server]]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the transcript of a test that failed."""
     report = yield
-    if report.when == "call" and report.failed:
+    if report.failed:
         none: list[Kit] = []
         kits: list[Kit] = item.stash.get(_kits, none)
         for number, kit in enumerate(kits, start=1):

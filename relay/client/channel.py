@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -108,7 +108,7 @@ class Channel:
         """Leave; iterations end after what is queued."""
         await self._client.unsubscribe(self.name)
 
-    def __aiter__(self) -> AsyncIterator[ReceivedEvent]:
+    def __aiter__(self) -> Channel:
         return self
 
     async def __anext__(self) -> ReceivedEvent:
@@ -120,15 +120,13 @@ class Channel:
             raise StopAsyncIteration
         return self._queue.popleft()
 
-    async def events(self, kind: type[T], name: str | None = None) -> AsyncIterator[T]:
+    def events(self, kind: type[T], name: str | None = None) -> TypedEvents[T]:
         """Iterate over the data of events, decoded into ``kind`` (a msgspec Struct, a dataclass, a plain type).
 
         Only events called ``name`` are taken, if given. Raises :class:`msgspec.ValidationError` for data of another
         shape.
         """
-        async for event in self:
-            if name is None or event.event == name:
-                yield msgspec.convert(event.data, kind)
+        return TypedEvents(self, kind, name)
 
     @property
     def over(self) -> bool:
@@ -176,3 +174,21 @@ class Channel:
                 self._callbacks.remove(entry)
 
         return unbind
+
+
+class TypedEvents(Generic[T]):
+    """What ``channel.events(kind)`` iterates over."""
+
+    def __init__(self, channel: Channel, kind: type[T], name: str | None) -> None:
+        self._channel = channel
+        self._kind = kind
+        self._name = name
+
+    def __aiter__(self) -> TypedEvents[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            event = await anext(self._channel)
+            if self._name is None or event.event == self._name:
+                return msgspec.convert(event.data, self._kind)

@@ -234,6 +234,8 @@ class Client:
 
     def feed(self, text: bytes) -> None:
         """One frame arrived."""
+        if self._settings.tap is not None:
+            self._settings.tap("received", text)
         happening, event = self._subscriber.receive(text)
         match happening:
             case Opened():
@@ -377,6 +379,8 @@ class Client:
     async def _send(self, text: bytes) -> None:
         if self._link is None:
             raise self.closed or Closed(1006, "not connected just now")
+        if self._settings.tap is not None:
+            self._settings.tap("sent", text)
         await self._link.send(text)
 
     async def _send_if_open(self, text: bytes) -> None:

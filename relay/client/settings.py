@@ -25,7 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a client behaves.
 
     ``reconnect`` is when to try again after a lost connection, None for not at all. ``answer_pings=False`` plays
-    dead. ``max_queued`` and ``overflow`` are the defaults of its channels (see :class:`Channel`).
+    dead. ``max_queued`` and ``overflow`` are the defaults of its channels (see :class:`Channel`). ``tap`` is shown
+    every frame: ``tap("sent", text)`` and ``tap("received", text)``.
     """
 
     authorize: Authorize | None = None
@@ -34,3 +35,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     answer_pings: bool = True
     max_queued: int = 1000
     overflow: Overflow = "raise"
+    tap: Callable[[str, bytes], None] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,15 @@ from relay.client.runtime import Closed
 from relay.client.subscriber import ReceivedEvent
 
 if TYPE_CHECKING:
+    from relay.testing.faults import Faults
     from relay.testing.kit import Kit
 
-_TURNS = 20
-"""Turns of the loop that other tasks get before it is worth looking whether all of them are blocked."""
+_TURNS = 5
+"""Turns of the loop in which callbacks can hand something on to each other before we look at the tasks."""
+_LOOK = 0.001
+"""Seconds after which a look at the tasks is given up: some of them still runs. anyio would sleep 100 times that."""
+_PATIENCE = 5.0
+"""Seconds after which a task that never waits is taken to be wrong."""
 
 
 class AssertingChannel(Channel):
@@ -32,17 +36,18 @@ class AssertingChannel(Channel):
         code that waits for something outside this process needs ``within``, seconds of real time.
         """
         __tracebackhide__ = True
-        kit = kit_of(self._client)
-        found = await kit.eventually(lambda: self._first(event), within)
+        client = asserting(self._client)
+        found = await client.kit.eventually(lambda: self._first(event), within, hopeless=lambda: self.over)
         if found is None:
-            raise AssertionError(f"expected {event} on {self.name}, {self._seen()}{kit.why_not(self, event)}")
+            why = client.kit.why_not(client, self.name, event)
+            raise AssertionError(f"expected {event} on {self.name}, {self._seen()}{why}")
         self.take(found)
         return found
 
     async def expect_nothing(self) -> None:
         """Fail if there is an unread event, or one comes from what is under way. No time passes."""
         __tracebackhide__ = True
-        await kit_of(self._client).quiet()
+        await asserting(self._client).kit.quiet()
         if self.queued():
             raise AssertionError(f"expected nothing on {self.name}, {self._seen()}")
 
@@ -56,11 +61,15 @@ class AssertingChannel(Channel):
 
 
 class AssertingClient(Client):
-    """A client with ``expect_nothing`` and ``expect_closed``; ``number`` is its number in the transcript."""
+    """A client with ``expect_nothing`` and ``expect_closed``.
+
+    ``number`` is its number in the transcript, ``faults`` are what goes wrong for it.
+    """
 
     channel_class = AssertingChannel
     kit: Kit
-    number: int
+    faults: Faults
+    number = 0
 
     if TYPE_CHECKING:
 
@@ -97,21 +106,29 @@ class AssertingClient(Client):
         return closed
 
 
-def kit_of(client: Client) -> Kit:
-    """The kit whose client this is."""
+def asserting(client: Client) -> AssertingClient:
+    """The client of an asserting channel, which is no other."""
     assert isinstance(client, AssertingClient)
-    return client.kit
+    return client
 
 
 async def let_others_run(settle: Callable[[], Awaitable[None]]) -> None:
-    """Return when the hub has settled and every other task waits for something."""
+    """Return when the hub has settled and every other task waits for something.
+
+    Raises :class:`TimeoutError` when some task keeps running all the time.
+    """
+    deadline = anyio.current_time() + _PATIENCE
+    while not await _all_wait(settle):
+        if anyio.current_time() > deadline:
+            tasks = ", ".join(sorted(str(task.name) for task in anyio.get_running_tasks()))
+            raise TimeoutError(f"a task never waits, so more may come at any time; it is one of {tasks}")
+
+
+async def _all_wait(settle: Callable[[], Awaitable[None]]) -> bool:
     for _ in range(_TURNS):
         await anyio.lowlevel.checkpoint()
     await settle()
-    await anyio.wait_all_tasks_blocked()
+    with anyio.move_on_after(_LOOK) as look:
+        await anyio.wait_all_tasks_blocked()
     await settle()
-
-
-def real_now() -> float:
-    """Seconds that pass outside."""
-    return time.monotonic()
+    return not look.cancelled_caught

@@ -29,7 +29,7 @@ class Faults:
         self.refusal: str | None = None
         self._drop_after = drop_after
         self._duplicate = duplicate
-        self._random = Random(seed)  # noqa: S311 - chance, not secrets
+        self._random = Random(seed) if duplicate else None  # noqa: S311 - chance, not secrets
 
     def stall(self) -> None:
         """Stop reading: what is sent to the client piles up until the hub gives it up."""
@@ -49,7 +49,7 @@ class Faults:
 
     def copies(self) -> int:
         """How often the next frame comes."""
-        return 2 if self._duplicate and self._random.random() < self._duplicate else 1
+        return 2 if self._random is not None and self._random.random() < self._duplicate else 1
 
     def cuts_now(self) -> bool:
         """Count a frame that reached the client; whether the connection breaks after it."""

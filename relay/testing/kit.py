@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
@@ -21,12 +22,12 @@ from relay.hub import Hub
 from relay.protocol import messages
 from relay.protocol.events import CheckedEvent
 from relay.receipts import Receipt
-from relay.testing.asserting import AssertingChannel, AssertingClient, let_others_run, real_now
+from relay.testing.asserting import AssertingClient, let_others_run
 from relay.testing.clock import ManualClock
 from relay.testing.faults import Faults
 from relay.testing.transcript import Transcript
-from relay_transports.inprocess_next.client import InProcessLink, connecting
-from relay_transports.inprocess_next.transport import InProcessTransport
+from relay_transports.inprocess.client import InProcessLink, connecting
+from relay_transports.inprocess.transport import InProcessTransport
 
 T = TypeVar("T")
 _LOOK_AGAIN = 0.005
@@ -77,6 +78,8 @@ class Kit:
 
     def __init__(self, *apps: App, seed: int = 0) -> None:
         self.clock = ManualClock()
+        self._numbers = itertools.count(1)
+        self._jitter = Random(seed)  # noqa: S311 - of clients that come back; the same every time
         self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=Random(seed))  # noqa: S311
         self.facts: list[Fact] = []
         self.transcript = Transcript(self.clock)
@@ -100,27 +103,23 @@ class Kit:
         It stays away once it lost its connection, unless ``reconnect=Backoff()`` says when to come back.
         ``settings`` replace ``answer_pings`` and ``reconnect``.
         """
-        number = len(self.clients) + 1
+        number = next(self._numbers)
         faults = faults or Faults()
 
-        class Numbered(AssertingClient):
-            kit = self
-
-        Numbered.number = number
-
         def link(client: Client, hub: Hub, transport: InProcessTransport) -> InProcessLink:
+            if isinstance(client, AssertingClient) and not client.number:
+                client.kit, client.number, client.faults = self, number, faults
+                self.clients.append(client)
             new = FaultyLink(client, hub, transport, faults, self)
             self._links.append(new)
-            if isinstance(client, AssertingClient) and client not in self.clients:
-                self.clients.append(client)
             return new
 
         return connecting(
-            Numbered,
+            AssertingClient,
             self.hub,
             key,
             settings=settings or Settings(answer_pings=answer_pings, reconnect=reconnect),
-            random=Random(number),  # noqa: S311 - jitter that is the same every time
+            random=self._jitter,
             transport=lambda: InProcessTransport(lambda direction, text: self.transcript.note(number, direction, text)),
             link=link,
         )
@@ -136,13 +135,18 @@ class Kit:
             client.pump()
         await self.hub.settle()
 
-    async def eventually(self, look: Callable[[], T | None], within: float) -> T | None:
-        """What ``look`` finds, now or when everything under way is done or, with ``within``, later."""
+    async def eventually(
+        self, look: Callable[[], T | None], within: float, *, hopeless: Callable[[], bool] = lambda: False
+    ) -> T | None:
+        """What ``look`` finds, now or when everything under way is done or, with ``within``, later.
+
+        None when there is nothing then, or when it is ``hopeless``.
+        """
         if (found := look()) is not None:
             return found
         await self.quiet()
-        deadline = real_now() + within
-        while (found := look()) is None and real_now() < deadline:  # noqa: ASYNC110 - others change what it sees
+        over = anyio.current_time() + within
+        while (found := look()) is None and not hopeless() and anyio.current_time() < over:  # noqa: ASYNC110 - of others
             await anyio.sleep(_LOOK_AGAIN)
         return found
 
@@ -165,14 +169,17 @@ class Kit:
         """Whether the node is lost."""
         return self._lost
 
-    def why_not(self, channel: AssertingChannel, event: str) -> str:
-        """Why a client did not get an event that was published, for the message of a failed ``expect``."""
-        published = self.published(channel.name, event)
-        if not published:
-            return f"; {event} was not published to {channel.name}"
-        left_out = {publish.socket_id for publish in published}
-        excluded = [client.number for client in self.clients if client.connection.socket_id in left_out - {None}]
-        return "".join(f"; connection {number} was excluded by socket_id" for number in excluded)
+    def why_not(self, client: AssertingClient, channel: str, event: str) -> str:
+        """Why ``client`` did not get an event, for the message of a failed ``expect``; empty if that is not known."""
+        published = self.published(channel, event)
+        if published:
+            if any(publish.socket_id == client.connection.socket_id for publish in published):
+                return f"; connection {client.number} was excluded by socket_id"
+            return f"; connection {client.number} does not read: stall()" if client.faults.stalled else ""
+        if event.startswith(("client-", "pusher")):
+            return ""  # it does not come from a publisher
+        elsewhere = sorted({to for publish in self.published(None, event) for to in publish.channels})
+        return f"; {event} was published to {', '.join(elsewhere) or 'no channel'}"
 
     def close(self) -> None:
         """End; what the fixture does after the test."""
