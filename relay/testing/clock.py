@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.lowlevel
 
+_TURNS = 3
+
 
 class ManualClock:
     """Time for hubs under test; ``await clock.advance(150)`` lets 150 seconds pass without waiting.
@@ -18,6 +20,7 @@ class ManualClock:
         self._now = 0.0
         self._unix = unix
         self._waiting: dict[anyio.Event, float] = {}
+        self._woken = 0
         self._hubs: list[tuple[Callable[[], Awaitable[None]], Callable[[], float | None]]] = []
 
     def now(self) -> float:
@@ -38,6 +41,7 @@ class ManualClock:
             self._now = max(self._now, due)
             for event in [event for event, when in self._waiting.items() if when <= self._now]:
                 del self._waiting[event]
+                self._woken += 1
                 event.set()
             await self._settled()
         self._now = target
@@ -53,7 +57,8 @@ class ManualClock:
         try:
             await event.wait()
         finally:
-            self._waiting.pop(event, None)
+            if until is not None and self._waiting.pop(event, None) is None and self._woken:
+                self._woken -= 1
 
     def attach(self, settle: Callable[[], Awaitable[None]], due: Callable[[], float | None]) -> Callable[[], None]:
         """Let ``advance`` stop at what a hub has to do, and wait until it did it."""
@@ -71,5 +76,9 @@ class ManualClock:
         return min(times, default=None)
 
     async def _settled(self) -> None:
+        while self._woken:  # who was woken has not run yet
+            await anyio.lowlevel.checkpoint()
+        for _ in range(_TURNS):  # and may have begun something that is to wait for this clock
+            await anyio.lowlevel.checkpoint()
         for settle, _ in self._hubs:
             await settle()

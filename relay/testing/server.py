@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from relay.app import App
 from relay.clock import SystemClock
@@ -54,7 +55,8 @@ class Server:
     @property
     def url(self) -> str:
         """``http://key:secret@host:port/apps/id``, the form of ``PUSHER_URL``."""
-        return f"http://{self.app.key}:{self.app.secret}@{self.host}:{self.port}/apps/{self.app.id}"
+        secret = quote(self.app.secret, safe="")
+        return f"http://{self.app.key}:{secret}@{self.host}:{self.port}/apps/{self.app.id}"
 
     @property
     def ws_url(self) -> str:

@@ -1,6 +1,12 @@
-"""Relay inside an aiohttp application: WebSocket endpoint, REST API and pusher-js's auth endpoint."""
+"""Relay inside an aiohttp application, and clients over aiohttp.
+
+Serving: WebSocket endpoint, REST API and pusher-js's auth endpoint. Being a client: ``connect`` subscribes over a
+WebSocket, ``RestClient`` publishes over HTTP; both to Relay or to any Pusher-compatible host.
+"""
 
 from relay_transports.aiohttp.auth import Authorizer
+from relay_transports.aiohttp.client import connect
 from relay_transports.aiohttp.embed import HUB, setup, subapp
+from relay_transports.aiohttp.restclient import RestClient, RestReceipt
 
-__all__ = ["HUB", "Authorizer", "setup", "subapp"]
+__all__ = ["HUB", "Authorizer", "RestClient", "RestReceipt", "connect", "setup", "subapp"]

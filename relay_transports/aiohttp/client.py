@@ -217,7 +217,7 @@ def connect(
 def _address(url: URL) -> URL:
     schemes = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
     if url.scheme not in schemes or not url.host or len(url.parts) < 3 or url.parts[-2] != "app":
-        raise UsageError(f"a client's URL looks like wss://HOST/app/KEY, got {url.with_user(None).with_query(None)}")
+        raise UsageError(f"a client's URL looks like wss://HOST/app/KEY, got {url.scheme}://{url.host or ''}{url.path}")
     return url.with_scheme(schemes[url.scheme]).with_query(protocol="7", client="relay-python", version="0.1.0")
 
 
