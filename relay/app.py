@@ -26,7 +26,9 @@ _positive = (
     "max_user_info_bytes",
     "max_subscriptions",
     "client_event_rate",
+    "max_connections",
 )
+_switches = ("enabled", "tls_only", "client_events", "subscription_errors")
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,20 +80,28 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         for field in ("id", "key", "secret"):
-            value = getattr(self, field)
-            if not isinstance(value, str) or not value:
-                raise UsageError(f"App.{field} must be a string that is not empty, got {type(value).__name__}")
+            _check_text(field, getattr(self, field))
         for field in ("id", "key"):
             value = getattr(self, field)
             if "/" in value or not value.isprintable() or " " in value:
                 raise UsageError(f"App.{field} stands in URLs: no slash, space or control character, got {value!r}")
+        for field in _switches:
+            value = getattr(self, field)
+            if not isinstance(value, bool):
+                raise UsageError(f"App.{field} must be True or False, got {value!r}")
         for field in _positive:
             value = getattr(self, field)
-            if not isinstance(value, int) or value < 1:
+            if field == "max_connections" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"App.{field} must be a whole number above 0, got {value!r}")
 
     def __repr__(self) -> str:
         return f"App(id={self.id!r}, key={self.key!r}, secret='***')"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """What rich shows, in tracebacks too: as ``repr``, and no secret."""
+        return [("id", self.id), ("key", self.key), ("secret", "***")]
 
     @classmethod
     def from_url(cls, url: str, settings: Mapping[str, object] | None = None) -> App:
@@ -99,7 +109,11 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
         The host does not matter here. ``settings`` holds other fields of App by name.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+        except ValueError:  # its text may quote the secret
+            raise UsageError(f"Pusher URL cannot be read: should be {_URL_FORM}, special characters escaped") from None
         head, _, app_id = parts.path.rstrip("/").rpartition("/")
         missing = [
             what
@@ -107,14 +121,15 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 ("a scheme http or https", parts.scheme in ("http", "https")),
                 ("a key", parts.username),
                 ("a secret", parts.password),
-                ("a host", parts.hostname),
+                ("a host", host),
                 ("a path ending in /apps/APP_ID", head.endswith("/apps") and app_id),
             )
             if not seen
         ]
         if missing:
-            seen = f"{parts.scheme}://...{parts.path}" if parts.scheme else "no URL"
-            raise UsageError(f"Pusher URL lacks {', '.join(missing)}: should be {_URL_FORM}, got {seen}")
+            raise UsageError(
+                f"Pusher URL lacks {', '.join(missing)}: should be {_URL_FORM}, special characters escaped"
+            )
         credentials = {"id": app_id, "key": unquote(parts.username or ""), "secret": unquote(parts.password or "")}
         return cls._of({**credentials, **(settings or {})})
 
@@ -163,6 +178,15 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             return msgspec.convert(table, cls)
         except msgspec.ValidationError as error:
             raise UsageError(f"{where}{error}") from None
+
+
+def _check_text(field: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"App.{field} must be a string that is not empty, got {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"App.{field} must be text that UTF-8 can say") from None
 
 
 def check_keys(table: Mapping[str, object], allowed: Sequence[str], where: str) -> None:

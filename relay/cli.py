@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import signal
 import sys
 from collections.abc import Sequence
@@ -50,7 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 2 for a wrong call, with one sentence on stderr."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse would repeat the value beside it, which may be a secret
+        parser.error(_told(unknown[0].partition("=")[0], _flags(parser)))
     try:
         return _serve(_configuration(options))
     except UsageError as error:
@@ -58,8 +62,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _told(word: str, flags: Sequence[str]) -> str:
+    if not word.startswith("-"):
+        return "there is an argument that belongs to no flag"
+    near = difflib.get_close_matches(word, flags, n=1)
+    return f"unknown flag {word}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    """All flags of ``parser`` and of its commands."""
+    flags: list[str] = []
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
+        flags += action.option_strings
+        if isinstance(action.choices, dict):
+            flags += [flag for command in action.choices.values() for flag in _flags(command)]
+    return flags
+
+
 def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65535:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
     return int(text)
 
@@ -70,7 +91,9 @@ def _configuration(options: argparse.Namespace) -> Config:
         if given:
             raise UsageError("--config brings its own Apps: leave out --app-id, --key and --secret")
         try:
-            config = parse_config(options.config.read_text())
+            config = parse_config(options.config.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise UsageError(f"{options.config} is not UTF-8 text") from None
         except OSError as error:
             raise UsageError(f"cannot read {options.config}: {error.strerror}") from None
         except UsageError as error:

@@ -43,4 +43,6 @@ def parse_config(text: str) -> Config:
         where = msgspec.convert(server, ServerConfig)
     except msgspec.ValidationError as error:
         raise UsageError(f"server: {error}") from None
+    if not 0 <= where.port <= 65535:
+        raise UsageError(f"server: port is a number from 0 to 65535, got {where.port}")
     return Config(where, App.from_tables(document.get("apps")))

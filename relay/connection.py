@@ -11,7 +11,7 @@ from relay import facts
 from relay.cluster.broker import Envelope
 from relay.errors import CloseCode, Disconnect, Refused
 from relay.membership import Departure, depart, detach, join
-from relay.protocol import messages
+from relay.protocol import messages, names
 from relay.protocol.messages import Member
 from relay.protocol.session import Action, Join, Leave, Publish, Reply, Session, Signin
 from relay.publishing import publish
@@ -19,6 +19,8 @@ from relay.transport import Transport
 
 if TYPE_CHECKING:
     from relay.node import Node, Tenant
+
+_LONGEST_REMEMBERED = 1000
 
 Authorize = Callable[[str], Awaitable[Member | bool]]
 """Asked with a channel name when a client wants in without ``auth``: a member, True or False."""
@@ -182,8 +184,8 @@ class Connection:
                 app=self.tenant.app.id,
                 time=self._node.clock.time(),
                 socket_id=self.socket_id,
-                reason=refused.message,
-                channel=refused.channel,
+                reason=refused.message[:_LONGEST_REMEMBERED],
+                channel=refused.channel and refused.channel[: names.MAX_EVENT_NAME],
             )
         )
 

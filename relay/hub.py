@@ -239,6 +239,8 @@ class Hub:
     async def terminate_user_connections(self, user_id: str, *, app: App | str | None = None) -> int:
         """Close every connection signed in as ``user_id`` with 4009; returns how many on this node."""
         tenant = self._tenant(app)
+        if not user_id:
+            raise UsageError("user_id must not be empty")
         with self._node.in_flight:
             closed = tenant.terminate(user_id)
             await self._node.broker.publish(Envelope(app=tenant.app.id, channel="", kind="terminate", user_id=user_id))

@@ -53,8 +53,7 @@ def _connections(tenant: Tenant) -> Iterator[str]:
             yield f"connection {socket_id} is kept though it is closed"
         for name, subscription in connection.session.subscriptions.items():
             channel = tenant.channels.get(name)
-            where = () if channel is None else channel.joining if subscription.joining else channel.transports
-            if connection.transport not in where:
+            if not subscription.joining and (channel is None or connection.transport not in channel.transports):
                 yield f"connection {socket_id} believes to be in {name}"
         user = connection.session.user
         if user is not None and connection not in tenant.users.get(user.user_id, {}):

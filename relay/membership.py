@@ -43,12 +43,14 @@ async def join(node: Node, connection: Connection, request: Join) -> None:
     Raises :class:`Refused` when nobody vouches for it or the presence channel is full.
     """
     tenant, name = connection.tenant, request.channel
+    if request.unsigned:
+        request = await _vouched(connection, request)
+    if connection.closed:
+        return
     channel = tenant.channels.open(name)
     channel.hold(connection.transport)
     try:
-        if request.unsigned:
-            request = await _vouched(connection, request)
-        if not channel.attached and not connection.closed:
+        if not channel.attached:
             await node.broker.subscribe(tenant.app.id, name)
             channel.attached = True
         if not connection.closed:
@@ -100,14 +102,23 @@ _gone = Subscription(Kind.PUBLIC, None)
 
 
 async def _vouched(connection: Connection, request: Join) -> Join:
-    """``request`` approved by the connection's own authorizer, if it has one."""
-    if connection.authorize is None:
-        raise request.refusal
-    answer = await connection.authorize(request.channel)
-    if answer is False:
-        raise Refused(f"Not authorized to subscribe to {request.channel}", channel=request.channel)
-    member = messages.identity(answer) if isinstance(answer, messages.Member) else None
-    return connection.session.vouch(request, member)
+    """``request`` approved by the connection's own authorizer; nothing is held for it before that.
+
+    Only a member and True let it in: a function that forgets to answer must not open a channel.
+    """
+    try:
+        if connection.authorize is None:
+            raise request.refusal
+        answer = await connection.authorize(request.channel)
+        if connection.closed:
+            return request
+        if answer is not True and not isinstance(answer, messages.Member):
+            raise Refused(f"Not authorized to subscribe to {request.channel}", channel=request.channel)
+        member = messages.identity(answer) if isinstance(answer, messages.Member) else None
+        return connection.session.vouch(request, member)
+    except BaseException:
+        connection.session.left(request.channel)
+        raise
 
 
 async def _enter(node: Node, connection: Connection, channel: Channel[Connection], request: Join) -> None:

@@ -92,7 +92,6 @@ class Node:
         self.journal = Journal()
         self.deadlines: Deadlines[Connection | Timer] = Deadlines()
         self.in_flight = InFlight()
-        self.overflows = 0
         self.tasks: anyio.abc.TaskGroup | None = None
         """Where background work runs; None while a hub is stepped (see Hub.step)."""
         self.by_key: dict[str, Tenant] = {}
@@ -102,7 +101,8 @@ class Node:
         self._departures: deque[Departure] = deque()
         self._steps: deque[Callable[[], Awaitable[None]]] = deque()
         self._departed: anyio.Event | None = None
-        self._slow: list[Connection] = []
+        self.slow: list[Connection] = []
+        """Those who could take no more, until this tick is over."""
         self._wake: anyio.Event | None = None
         for app in apps:
             if app.id in self.by_id or app.key in self.by_key:
@@ -213,8 +213,8 @@ class Node:
             await self.clock.wait(self._wake, self.deadlines.next())
 
     def _do_what_is_due(self) -> None:
-        while self._slow:
-            self._slow.pop().overflowed()
+        while self.slow:
+            self.slow.pop().overflowed()
         now = self.clock.now()
         for item in self.deadlines.pop_due(now):
             item.expire(now)
@@ -229,7 +229,7 @@ class Node:
                     await self._steps.popleft()()
             await self.in_flight.idle()
             due = self.deadlines.next()
-            if not self.in_flight and not self._slow and (due is None or due > self.clock.now()):
+            if not self.in_flight and not self.slow and (due is None or due > self.clock.now()):
                 return
 
     def close_all(self, code: int, reason: str) -> None:
@@ -239,8 +239,7 @@ class Node:
                 connection.close(code, reason)
 
     def _overflow(self, connection: Connection) -> None:
-        self.overflows += 1
-        self._slow.append(connection)
+        self.slow.append(connection)
         if self._wake is not None:
             self._wake.set()
 

@@ -33,7 +33,6 @@ def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
     excluded = None
     if envelope.socket_id is not None and (sender := tenant.connections.get(envelope.socket_id)) is not None:
         excluded = sender.transport
-    overflows = node.overflows
     broadcast(channel.transports, envelope.text, excluded)
     if channel.joining:
         edge = None
@@ -42,7 +41,9 @@ def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
         channel.keep(Held(envelope.text, edge), excluded)
     matched = len(channel.transports) + len(channel.joining)
     left_out = int(excluded in channel.transports or excluded in channel.joining) if excluded else 0
-    refused = node.overflows - overflows
+    refused = 0
+    if node.slow:  # those who could take no more, just now or earlier in this tick
+        refused = sum(one.transport in channel.transports and one.transport is not excluded for one in node.slow)
     return ChannelReceipt(envelope.channel, matched, matched - left_out - refused, left_out, refused)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -47,6 +48,8 @@ def check_event(app: App, event: Event) -> CheckedEvent:
         raise UsageError("Expected name parameter to be a string that is not empty")
     if len(event.name) > names.MAX_EVENT_NAME:
         raise UsageError(f"Event name has {len(event.name)} characters, allowed are {names.MAX_EVENT_NAME}")
+    if not _is_text(event.name):
+        raise UsageError("Event name must be text that UTF-8 can say")
     if event.name.startswith("pusher"):
         raise UsageError("The 'pusher' namespace is reserved for internal usage")
     if event.socket_id is not None and not (isinstance(event.socket_id, str) and names.is_socket_id(event.socket_id)):
@@ -66,7 +69,7 @@ def check_channels(app: App, channels: str | Iterable[str]) -> tuple[str, ...]:
     if not named:
         raise UsageError("Missing required parameter: channel")
     for name in named:
-        if not isinstance(name, str) or not names.is_target(name):
+        if not isinstance(name, str) or not names.is_target(name) or not _is_text(name):
             raise UsageError(f"Invalid channel name {_shown(name)}")
     distinct = tuple(dict.fromkeys(named))
     if len(distinct) > app.max_event_channels:
@@ -78,6 +81,8 @@ def check_data(app: App, data: object) -> str:
     """``data`` as the string that is delivered, within ``app.max_event_bytes``."""
     try:
         text = messages.json_text(data)
+        if "null" in text and not isinstance(data, str) and _has_no_json(msgspec.to_builtins(data)):
+            raise ValueError("NaN and infinity are no JSON")
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"Event data cannot be said in JSON: {error}") from None
@@ -93,6 +98,24 @@ def check_info(info: Iterable[str], allowed: Sequence[str]) -> tuple[str, ...]:
         if attribute not in allowed:
             raise UsageError(f"Unknown info attribute {_shown(attribute)}: allowed are {', '.join(allowed)}")
     return asked
+
+
+def _has_no_json(data: object) -> bool:
+    """Whether a number in ``data`` is NaN or infinite; msgspec would write null in its place."""
+    if isinstance(data, float):
+        return not math.isfinite(data)
+    if isinstance(data, dict):
+        return any(map(_has_no_json, data.values()))
+    return isinstance(data, (list, tuple)) and any(map(_has_no_json, data))
+
+
+def _is_text(value: str) -> bool:
+    """Whether UTF-8 can say it: lone surrogates it cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: object) -> str:

@@ -112,8 +112,7 @@ def parse(request: Request, find: Callable[[str], App | None], now: float) -> Ca
     """
     raw_path, _, raw_query = request.target.partition("?")
     route, parameters = _route(request.method, _unmounted(request, raw_path))
-    query = _Query(raw_query)
-    key = query.get("auth_key")
+    key = dict(signing.parse_query(raw_query)).get("auth_key")
     if not key:
         raise RequestError(401, "Missing parameter: auth_key")
     app = find(key)
@@ -122,7 +121,7 @@ def parse(request: Request, find: Callable[[str], App | None], now: float) -> Ca
     app_id = parameters.get("app_id", app.id)
     if app_id != app.id:
         raise RequestError(404, f"Unknown app id {app_id[:40]!r} for this auth_key")
-    _verify(request, app, now)
+    query = _Query(_verified(request, app, now))
     if not app.enabled:
         raise RequestError(403, "App is disabled")
     return route(_Arguments(app, parameters, query, request.body))
@@ -132,24 +131,24 @@ def _unmounted(request: Request, path: str) -> str:
     return path.removeprefix(request.mount) if request.mount else path
 
 
-def _verify(request: Request, app: App, now: float) -> None:
-    """Some SDKs sign the path without the prefix that the API is mounted under, some with it."""
+def _verified(request: Request, app: App, now: float) -> signing.Query:
+    """The query. Some SDKs sign the path without the prefix that the API is mounted under, some with it."""
     raw_path, _, raw_query = request.target.partition("?")
     path = _unmounted(request, raw_path)
     try:
-        signing.verify_rest(app, request.method, path, raw_query=raw_query, body=request.body, now=now)
+        return signing.verify_rest(app, request.method, path, raw_query=raw_query, body=request.body, now=now)
     except RequestError:
         if path == raw_path:
             raise
-        signing.verify_rest(app, request.method, raw_path, raw_query=raw_query, body=request.body, now=now)
+        return signing.verify_rest(app, request.method, raw_path, raw_query=raw_query, body=request.body, now=now)
 
 
 class _Query:
     """Query parameters, the last one of a name; ``name[]`` may repeat."""
 
-    def __init__(self, raw: str) -> None:
-        self._pairs = signing.parse_query(raw)
-        self._single = dict(self._pairs)
+    def __init__(self, pairs: signing.Query) -> None:
+        self._pairs = pairs
+        self._single = dict(pairs)
 
     def get(self, name: str) -> str | None:
         return self._single.get(name)

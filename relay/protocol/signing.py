@@ -19,10 +19,13 @@ from relay.errors import Refused, RequestError
 TIMESTAMP_WINDOW = 600
 """Seconds a REST call's timestamp may differ from the server's time (protocol 6.7)."""
 
+_LONGEST_STRING = 400
+"""Characters of a string to sign that are told back: socket id, channel and most members fit."""
+
 
 def sign(secret: str, text: str) -> str:
     """Lower-case hex HMAC-SHA256 of ``text``."""
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def _same(expected: str, given: str) -> bool:
@@ -53,7 +56,6 @@ class _Claim(msgspec.Struct, frozen=True):
     forms: Sequence[str]
     what: str
     short: str
-    subject: str
     channel: str | None = None
 
 
@@ -70,13 +72,12 @@ def verify_channel(
     forms = [_channel_string(socket_id, channel, channel_data)]
     if channel_data is not None and not presence:
         forms.append(_channel_string(socket_id, channel, None))
-    subject = f"SOCKET:CHANNEL{':DATA' if channel_data is not None else ''}"
-    _verify(app, auth, _Claim(forms, f"subscription to {channel}", "subscription", subject, channel))
+    _verify(app, auth, _Claim(forms, f"subscription to {channel}", "subscription", channel))
 
 
 def verify_user(app: App, socket_id: str, user_data: str, auth: str) -> None:
     """Check the ``auth`` of a sign-in. Raises :class:`Refused`."""
-    _verify(app, auth, _Claim([_user_string(socket_id, user_data)], "signin", "signin", "SOCKET::user::DATA"))
+    _verify(app, auth, _Claim([_user_string(socket_id, user_data)], "signin", "signin"))
 
 
 def _verify(app: App, auth: str, claim: _Claim) -> None:
@@ -86,13 +87,19 @@ def _verify(app: App, auth: str, claim: _Claim) -> None:
             f"Auth value for {claim.what} is invalid: should be of format 'key:signature'", channel=claim.channel
         )
     if not _same(app.key, key):
-        raise Refused(f"Invalid key in {claim.short} auth data: '{key}'", channel=claim.channel)
+        raise Refused(f"Invalid key in {claim.short} auth data: '{_cut(key)}'", channel=claim.channel)
     right = [_same(sign(app.secret, form), signature) for form in claim.forms]  # all of them: constant time
     if not any(right):
         raise Refused(
-            f"Invalid signature: Expected HMAC SHA256 hex digest of {claim.subject}, but got {signature}",
+            f"Invalid signature: Expected HMAC SHA256 hex digest of {_cut(claim.forms[0], _LONGEST_STRING)},"
+            f" but got {_cut(signature)}",
             channel=claim.channel,
         )
+
+
+def _cut(value: str, most: int = 64) -> str:
+    """A client's value, short enough to be sent back and remembered."""
+    return value if len(value) <= most else value[:most] + "..."
 
 
 Query = Sequence[tuple[str, str]]
@@ -124,10 +131,11 @@ def sign_rest(app: App, method: str, path: str, *, query: Query, body: bytes, no
     return [*signed, ("auth_signature", sign(app.secret, rest_string(method, path, signed)))]
 
 
-def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes, now: float) -> None:
+def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes, now: float) -> Query:
     """Check one REST call, in the order of protocol 6.7; ``path`` is as received, ``now`` in Unix seconds.
 
-    The caller has found ``app`` by ``auth_key``. Raises :class:`RequestError` 401 with hosted's wording.
+    The caller has found ``app`` by ``auth_key``. Returns the query as its sender meant it. Raises
+    :class:`RequestError` 401 with hosted's wording.
     """
     query = dict(parse_query(raw_query))
     if "auth_version" not in query:
@@ -143,24 +151,25 @@ def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes
     given = query.get("auth_signature")
     if given is None:
         raise RequestError(401, "Missing parameter: auth_signature")
-    if not any(_same(sign(app.secret, string), given.lower()) for string in _candidates(method, path, raw_query)):
-        shown = rest_string(method, path, parse_query(raw_query)).replace("\n", "\\n")
-        raise RequestError(
-            401,
-            f'Invalid signature: you should have sent HmacSHA256Hex("{shown}", your_secret_key),'
-            f' but you sent "{given}"',
-        )
+    for meant, string in _candidates(method, path, raw_query):
+        if _same(sign(app.secret, string), given.lower()):
+            return meant
+    shown = rest_string(method, path, parse_query(raw_query)).replace("\n", "\\n")
+    raise RequestError(
+        401,
+        f'Invalid signature: you should have sent HmacSHA256Hex("{shown}", your_secret_key),'
+        f' but you sent "{_cut(given)}"',
+    )
 
 
-def _candidates(method: str, path: str, raw_query: str) -> Iterator[str]:
+def _candidates(method: str, path: str, raw_query: str) -> Iterator[tuple[Query, str]]:
     """Strings a well-meaning SDK may have signed: path raw, decoded or without a mount prefix; ``+`` both ways."""
-    decoded = unquote(path)
     mounted = path.find("/apps/")
-    paths = [path, decoded, path[mounted:] if mounted > 0 else path]
+    paths = [path, unquote(path), path[mounted:] if mounted > 0 else path]
     for plus_is_space in (False, True) if "+" in raw_query else (False,):
         query = parse_query(raw_query, plus_is_space=plus_is_space)
         for candidate in dict.fromkeys(paths):
-            yield rest_string(method, candidate, query)
+            yield query, rest_string(method, candidate, query)
 
 
 def _verify_timestamp(value: str, now: float) -> None:

@@ -19,7 +19,7 @@ class ManualClock:
     def __init__(self, unix: float = 1_760_000_000.0) -> None:
         self._now = 0.0
         self._unix = unix
-        self._waiting: dict[anyio.Event, float] = {}
+        self._waiting: dict[anyio.CancelScope, float] = {}
         self._woken = 0
         self._hubs: list[tuple[Callable[[], Awaitable[None]], Callable[[], float | None]]] = []
 
@@ -39,26 +39,27 @@ class ManualClock:
         await self._settled()
         while (due := self._next()) is not None and due <= target:
             self._now = max(self._now, due)
-            for event in [event for event, when in self._waiting.items() if when <= self._now]:
-                del self._waiting[event]
+            for wait in [wait for wait, when in self._waiting.items() if when <= self._now]:
+                del self._waiting[wait]
                 self._woken += 1
-                event.set()
+                wait.cancel()
             await self._settled()
         self._now = target
         await self._settled()
 
     async def wait(self, event: anyio.Event, until: float | None) -> None:
         """Return when ``event`` is set, or when ``advance`` reaches ``until``."""
-        if until is not None:
-            if until <= self._now:
-                await anyio.lowlevel.checkpoint()
-                return
-            self._waiting[event] = until
-        try:
-            await event.wait()
-        finally:
-            if until is not None and self._waiting.pop(event, None) is None and self._woken:
-                self._woken -= 1
+        if until is not None and until <= self._now:
+            await anyio.lowlevel.checkpoint()
+            return
+        with anyio.CancelScope() as wait:
+            if until is not None:
+                self._waiting[wait] = until
+            try:
+                await event.wait()
+            finally:
+                if until is not None and self._waiting.pop(wait, None) is None:
+                    self._woken -= 1
 
     def attach(self, settle: Callable[[], Awaitable[None]], due: Callable[[], float | None]) -> Callable[[], None]:
         """Let ``advance`` stop at what a hub has to do, and wait until it did it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
@@ -24,7 +25,7 @@ from relay.protocol.events import CheckedEvent
 from relay.receipts import Receipt
 from relay.testing.asserting import AssertingClient, let_others_run
 from relay.testing.clock import ManualClock
-from relay.testing.faults import Faults
+from relay.testing.faults import Fate, Faults
 from relay.testing.transcript import Transcript
 from relay_transports.inprocess.client import InProcessLink, connecting
 from relay_transports.inprocess.transport import InProcessTransport
@@ -120,7 +121,7 @@ class Kit:
             key,
             settings=settings or Settings(answer_pings=answer_pings, reconnect=reconnect),
             random=self._jitter,
-            transport=lambda: InProcessTransport(lambda direction, text: self.transcript.note(number, direction, text)),
+            transport=lambda: InProcessTransport(partial(self.transcript.note, number)),
             link=link,
         )
 
@@ -193,6 +194,8 @@ class FaultyLink(InProcessLink):
         super().__init__(client, hub, transport)
         self._faults = faults
         self._kit = kit
+        self._fates: deque[Fate] = deque()
+        self._last_due = 0.0
 
     async def open(self, key: str, protocol: str) -> None:
         """Connect, if the node is there."""
@@ -212,24 +215,42 @@ class FaultyLink(InProcessLink):
         await super().send(text)
 
     def pump(self) -> None:
-        """Give the client what arrived, unless it does not read or the network is slow."""
-        if self._faults.stalled:
-            return
-        if self._faults.delay and self._connection is not None:
-            self._hold_back()
-        else:
-            super().pump()
+        """Give the client what has reached it: not what it does not read or what is held back."""
+        now = self._hub.clock.now()
+        while self._fates and not (self._faults.stalled and self._fates[0].unread):
+            fate = self._fates.popleft()
+            frame = self._transport.take()
+            if frame is None:  # the hub has cut the connection
+                self._fates.clear()
+            elif fate.due > now:
+                self._last_due = max(self._last_due, fate.due)
+                self._hub.call_at(self._last_due, partial(self._reach, frame, fate))
+            else:
+                self._reach(frame, fate)
+        if self._transport.closed is not None and not self._faults.stalled:
+            if self._last_due > now:
+                self._hub.call_at(self._last_due, super().pump)
+            else:
+                super().pump()
 
-    def deliver(self, frame: bytes) -> None:
-        """One frame reaches the client, or two."""
-        for _ in range(self._faults.copies()):
-            super().deliver(frame)
-        if self._faults.cuts_now():
+    def cut(self) -> None:
+        """Break, as a network does."""
+        self._fates.clear()
+        self._last_due = 0.0
+        super().cut()
+
+    def _arrived(self, frame: bytes) -> None:
+        if frame:
+            fate = self._faults.fate(frame, self._hub.clock.now())
+            self._fates.append(fate)
+            if fate.breaks:
+                self._hub.start_soon(self._pump_beside)
+        super()._arrived(frame)
+
+    def _reach(self, frame: bytes, fate: Fate) -> None:
+        if self._transport.closed is not None and self._transport.closed.code == 1006:
+            return  # it was on the way when the connection broke
+        for _ in range(fate.copies):
+            self.deliver(frame)
+        if fate.breaks:
             self.cut()
-
-    def _hold_back(self) -> None:
-        due = self._hub.clock.now() + self._faults.delay
-        while (frame := self._transport.take()) is not None:
-            self._hub.call_at(due, partial(self.deliver, frame))
-        if self._transport.closed is not None:
-            self._hub.call_at(due, super().pump)

@@ -44,7 +44,7 @@ class AuthEndpoint:
         if names.kind_of(channel) not in (Kind.PRIVATE, Kind.PRESENCE):
             return _forbidden(f"{channel} is public and needs no authorization")
         answer = await self._authorize(request, channel)
-        if answer is False:
+        if answer is not True and not isinstance(answer, Member):
             return _forbidden(f"Not authorized to subscribe to {channel}")
         member = answer if isinstance(answer, Member) else None
         if member is None and names.kind_of(channel) is Kind.PRESENCE:

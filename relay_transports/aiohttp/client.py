@@ -76,7 +76,6 @@ class WebSocketLink:
         self._pinged = False
         self._last_heard = runtime.clock.now()
         runtime.start_soon(self._read)
-        self._watch()
 
     async def send(self, text: bytes) -> None:
         """Send one text frame."""
@@ -98,6 +97,7 @@ class WebSocketLink:
 
     async def _read(self) -> None:
         closed = Closed(1006)
+        watched = False
         try:
             while not self._over:
                 message = await self._socket.receive()
@@ -105,6 +105,9 @@ class WebSocketLink:
                 self._pinged = False
                 if message.type is WSMsgType.TEXT:
                     self._client.feed(message.data.encode())
+                    if not watched:  # the greeting says how long the server may be silent
+                        watched = True
+                        self._watch()
                 elif message.type is WSMsgType.PING:
                     await self._socket.pong(message.data)
                 elif message.type is WSMsgType.CLOSE:

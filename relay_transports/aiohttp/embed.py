@@ -41,10 +41,12 @@ def setup(
 
     Raises :class:`UsageError` for a prefix or path that cannot be.
     """
-    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-        raise UsageError(f"prefix should look like '/realtime': a leading slash and no trailing one, got {prefix!r}")
-    if not auth_path.startswith("/"):
-        raise UsageError(f"auth_path should begin with a slash, got {auth_path!r}")
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/") or set(prefix) & set("{}")):
+        raise UsageError(
+            f"prefix should look like '/realtime': a leading slash, no trailing one, no braces, got {prefix!r}"
+        )
+    if not auth_path.startswith("/") or set(auth_path) & set("{}"):
+        raise UsageError(f"auth_path should begin with a slash and have no braces, got {auth_path!r}")
     if authorize is not None and authorize_app is None and len(hub.apps) > 1:
         raise UsageError("this hub has several Apps: say with authorize_app= which one the auth endpoint signs for")
     app[HUB] = hub
@@ -52,8 +54,9 @@ def setup(
     routes = app.router
     routes.add_get(f"{prefix}/app/{{key}}", sockets.connect)
     routes.add_get(f"{prefix}/app/{{key}}/{{tail:.*}}", sockets.unknown)
-    routes.add_route("*", f"{prefix}/apps/{{tail:.*}}", rest.handle)
-    routes.add_route("*", f"{prefix}/users/{{tail:.*}}", rest.handle)
+    routes.add_get(f"{prefix}/app/", sockets.unknown)
+    routes.add_route("*", f"{prefix}/apps/{{tail:[\\s\\S]*}}", rest.handle)
+    routes.add_route("*", f"{prefix}/users/{{tail:[\\s\\S]*}}", rest.handle)
     if authorize is not None:
         routes.add_post(prefix + auth_path, AuthEndpoint(hub, authorize, authorize_app).post)
     _live_with(app, hub, sockets)
@@ -100,7 +103,7 @@ def _live_with(app: web.Application, hub: Hub, sockets: WebSocketEndpoint) -> No
         if mine:
             hub.close()
             try:  # the outbox cuts a socket that does not answer its close frame; an authorizer may hang
-                await asyncio.wait_for(sockets.gone(), _GOODBYE_SECONDS)
+                await asyncio.wait_for(sockets.goodbye(), _GOODBYE_SECONDS)
             except TimeoutError:
                 _log.warning("some connections did not end in time")
 

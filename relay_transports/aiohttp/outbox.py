@@ -69,7 +69,7 @@ class SocketTransport:
     @property
     def backlog(self) -> int:
         """Bytes in the outbox and in the socket's own buffer."""
-        return sum(map(len, self._outbox)) + self._socket.get_write_buffer_size()
+        return sum(map(len, self._outbox)) + self._unwritten()
 
     def bound(self, backlog: int, overflow: Callable[[], None]) -> None:
         """See :meth:`relay.transport.Transport.bound`."""
@@ -79,9 +79,8 @@ class SocketTransport:
     def send(self, frame: bytes) -> None:
         """Queue one finished frame for this tick's write."""
         room = self._room - len(frame)
-        if room < 0:  # too much is waiting, or this is closed: one comparison for both on the hot path
-            self._full()
-            return
+        if room < 0 and (room := self._look_again(len(frame))) < 0:
+            return  # too much is waiting, or this is closed: one comparison for both on the hot path
         self._room = room
         outbox = self._outbox
         if not outbox:
@@ -119,6 +118,8 @@ class SocketTransport:
         self._stop()
         self.flush()
         self._socket.close()
+        if self._unwritten():  # whoever does not read must not keep the socket for ever
+            asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._cut)
 
     def _finish_with(self, frame: bytes) -> None:
         if self._closing:
@@ -130,16 +131,30 @@ class SocketTransport:
         asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._cut)
 
     def _cut(self) -> None:
-        if not self._socket.is_closing() or self._socket.get_write_buffer_size():
+        if not self._socket.is_closing() or self._unwritten():
             self._socket.abort()
+
+    def _unwritten(self) -> int:
+        try:
+            return self._socket.get_write_buffer_size()
+        except AttributeError:  # what asyncio's TLS transport says when it is closed
+            return 0
 
     def _stop(self) -> None:
         self._closing = True
         self._room = -1
         self._overflow = None
 
-    def _full(self) -> None:
-        self._room = -1
-        overflow, self._overflow = self._overflow, None
-        if overflow is not None:
-            overflow()
+    def _look_again(self, size: int) -> int:
+        """The room that is left after ``size`` more bytes, now that some may have been read; if there is none, this
+        client is too slow.
+        """
+        if self._room >= 0:
+            room = self._bound - self.backlog - size
+            if room >= 0:
+                return room
+            self._room = -1
+            overflow, self._overflow = self._overflow, None
+            if overflow is not None:
+                overflow()
+        return -1

@@ -22,7 +22,10 @@ class RestEndpoint:
         """Answer one request."""
         resource = request.match_info.route.resource
         mount = "" if resource is None else resource.canonical.rpartition("/")[0].rpartition("/")[0]
-        body = await _read(request)
+        try:
+            body = await _read(request)
+        except (web.RequestPayloadError, ConnectionError):
+            return _answer(rest.failure(RequestError(400, "The body could not be read to its end")))
         if body is None:
             too_large = RequestError(413, f"The body exceeds the allowed maximum ({_MAX_BODY} bytes).")
             return _answer(rest.failure(too_large))

@@ -1,8 +1,14 @@
-"""The WebSocket endpoint ``/app/{key}`` (protocol 1)."""
+"""The WebSocket endpoint ``/app/{key}`` (protocol 1).
+
+Two ways to serve a client, which share everything but the socket's door: :mod:`relay_transports.aiohttp.door` takes
+the socket away from aiohttp and costs a fifth of the memory; through TLS that ends in this process there is no way
+but aiohttp's own response.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from aiohttp import WSMsgType, web
 
@@ -12,10 +18,13 @@ from relay.hub import Hub
 from relay.protocol import messages
 from relay_transports import frames
 from relay_transports.aiohttp.auth import Authorizer, for_connection
+from relay_transports.aiohttp.door import Admit, acceptance, take_over
 from relay_transports.aiohttp.outbox import Flusher, SocketTransport
 
 _SMALL = 4096
 """Bytes of a message from a client that will be refused anyway."""
+
+_GOODBYE_SECONDS = 1.0
 
 
 class WebSocketEndpoint:
@@ -24,25 +33,55 @@ class WebSocketEndpoint:
     def __init__(self, hub: Hub, authorize: Authorizer | None) -> None:
         self._hub = hub
         self._authorize = authorize
-        self._flusher: Flusher | None = None
+        self._flushers: dict[asyncio.AbstractEventLoop, Flusher] = {}
+        self._kept: set[SocketTransport] = set()
         self._open = 0
         self._all_gone = asyncio.Event()
 
-    async def gone(self) -> None:
-        """Return when no client is left. To be awaited while aiohttp still reads, that is in on_shutdown: later it
-        drops what clients send, and with it their answers to our close frames.
-        """
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """Serve one client."""
+        key = request.match_info["key"]
+        limit = next((app.max_message_bytes for app in self._hub.apps if app.key == key), _SMALL)
+        return await self._serve(request, partial(self._admit, request, key), limit)
+
+    async def unknown(self, request: web.Request) -> web.StreamResponse:
+        """A WebSocket on a path that is none of ours is let in and closed with 4005, as pusher-js needs."""
+        return await self._serve(request, _turn_away, _SMALL)
+
+    async def goodbye(self) -> None:
+        """Return when no client is left. To be awaited in on_shutdown, after the hub closed them."""
+        for transport in self._kept:  # aiohttp does not read their answers to our close frames any more
+            transport.end()
+        asyncio.get_running_loop().call_later(_GOODBYE_SECONDS, self._cut_kept)
         while self._open:
             self._all_gone.clear()
             await self._all_gone.wait()
 
-    async def connect(self, request: web.Request) -> web.StreamResponse:
-        """Serve one client until it is gone."""
-        key = request.match_info["key"]
-        response, transport = await self._upgrade(request, self._max_message_bytes(key))
-        connection = None
+    def _cut_kept(self) -> None:
+        for transport in self._kept:  # their end of the encryption does not answer
+            transport.abort()
+
+    async def _serve(self, request: web.Request, admit: Admit, limit: int) -> web.StreamResponse:
+        accept = acceptance(request)
+        if accept is None:
+            raise web.HTTPUpgradeRequired(text="This is a WebSocket endpoint\n", headers={"Upgrade": "websocket"})
+        loop = asyncio.get_running_loop()
+        flusher = self._flushers.get(loop)
+        if flusher is None:
+            self._flushers = {loop: (flusher := Flusher(loop))}  # one that ended with its loop is of no use
+        self._open += 1
+        if request.secure:
+            return await self._keep(request, admit, flusher, limit)
+        await take_over(request, accept, flusher, limit=limit, admit=admit, gone=self._gone)
+        return web.Response(status=101)
+
+    def _gone(self) -> None:
+        self._open -= 1
+        self._all_gone.set()
+
+    async def _admit(self, request: web.Request, key: str, transport: SocketTransport) -> Connection | None:
         try:
-            connection = await self._hub.connect(
+            return await self._hub.connect(
                 key,
                 transport,
                 protocol=request.query.get("protocol"),
@@ -50,46 +89,36 @@ class WebSocketEndpoint:
                 authorize=for_connection(self._authorize, request),
             )
         except Disconnect:
-            pass  # told already; wait for its answer
-        self._open += 1
+            return None  # told already; its answer is waited for
+
+    async def _keep(self, request: web.Request, admit: Admit, flusher: Flusher, limit: int) -> web.StreamResponse:
+        """Serve through aiohttp's response until the client is gone."""
+        # No compression, since frames are shared; no autoping, since control frames are signs of life.
+        response = web.WebSocketResponse(
+            compress=False, autoping=False, autoclose=False, heartbeat=None, max_msg_size=limit + 1
+        )
+        connection = transport = None
         try:
+            await response.prepare(request)
+            if request.transport is None:
+                return response
+            transport = SocketTransport(request.transport, flusher)
+            self._kept.add(transport)
+            connection = await admit(transport)
             await _read(response, connection, transport)
         finally:
             if connection is not None:
                 connection.disconnected()
-            transport.end()
-            self._open -= 1
-            self._all_gone.set()
+            if transport is not None:
+                self._kept.discard(transport)
+                transport.end()
+            self._gone()
         return response
 
-    async def unknown(self, request: web.Request) -> web.StreamResponse:
-        """A WebSocket on a path that is none of ours is let in and closed with 4005, as pusher-js needs."""
-        response, transport = await self._upgrade(request, _SMALL)
-        transport.send(transport.framing.frame(messages.error("Path not found", CloseCode.PATH_NOT_FOUND)))
-        transport.close(CloseCode.PATH_NOT_FOUND, "Path not found")
-        try:
-            await _read(response, None, transport)
-        finally:
-            transport.end()
-        return response
 
-    async def _upgrade(self, request: web.Request, max_bytes: int) -> tuple[web.WebSocketResponse, SocketTransport]:
-        # No compression, since frames are shared; no autoping, since control frames are signs of life.
-        response = web.WebSocketResponse(
-            compress=False, autoping=False, autoclose=False, heartbeat=None, max_msg_size=max_bytes
-        )
-        if not response.can_prepare(request).ok:
-            raise web.HTTPUpgradeRequired(text="This is a WebSocket endpoint\n", headers={"Upgrade": "websocket"})
-        await response.prepare(request)
-        socket = request.transport
-        if socket is None:
-            raise ConnectionResetError("the client left during the handshake")
-        if self._flusher is None:
-            self._flusher = Flusher(asyncio.get_running_loop())
-        return response, SocketTransport(socket, self._flusher)
-
-    def _max_message_bytes(self, key: str) -> int:
-        return next((app.max_message_bytes for app in self._hub.apps if app.key == key), _SMALL)
+async def _turn_away(transport: SocketTransport) -> None:
+    transport.send(transport.framing.frame(messages.error("Path not found", CloseCode.PATH_NOT_FOUND)))
+    transport.close(CloseCode.PATH_NOT_FOUND, "Path not found")
 
 
 async def _read(response: web.WebSocketResponse, connection: Connection | None, transport: SocketTransport) -> None:
