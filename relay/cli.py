@@ -93,7 +93,7 @@ def _configuration(options: argparse.Namespace) -> Config:
         try:
             config = parse_config(options.config.read_text(encoding="utf-8"))
         except UnicodeDecodeError:
-            raise UsageError(f"{options.config} is not UTF-8 text") from None
+            raise UsageError(f"{options.config}: not UTF-8 text") from None
         except OSError as error:
             raise UsageError(f"cannot read {options.config}: {error.strerror}") from None
         except UsageError as error:

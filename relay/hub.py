@@ -145,6 +145,8 @@ class Hub:
         return self._stop is not None and not self._stop.is_set()
 
     async def __aenter__(self) -> Self:
+        if self._stop is not None:
+            raise UsageError("this hub runs already")
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
@@ -157,11 +159,11 @@ class Hub:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self.close()
         tasks, self._tasks = self._tasks, None
         assert tasks is not None
-        return await tasks.__aexit__(kind, error, trace)
+        await tasks.__aexit__(None, None, None)  # an error of the block comes out as it is
 
     @property
     def apps(self) -> tuple[App, ...]:

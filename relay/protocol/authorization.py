@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.app import App
-from relay.errors import UsageError
+from relay.errors import Refused, UsageError
 from relay.protocol import messages, names, signing
 from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
@@ -27,7 +27,11 @@ def authorize_channel(app: App, socket_id: str, channel: str, member: Member | N
     data: dict[str, object] = {"user_id": member.id}
     if member.info is not None:
         data["user_info"] = member.info
-    channel_data = messages.json_text(data)
+    try:
+        channel_data = messages.json_text(data)
+        messages.read_member(channel_data)
+    except (TypeError, ValueError, Refused) as error:
+        raise UsageError(f"no hub would take this member: {error}") from None
     return {"auth": signing.sign_channel(app, socket_id, channel, channel_data), "channel_data": channel_data}
 
 

@@ -90,7 +90,7 @@ class _MemberData(msgspec.Struct, omit_defaults=True):
 
 
 _decode_inbound = msgspec.json.Decoder(Inbound).decode
-INVALID_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+INVALID_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 """What msgspec raises for text that is no JSON: bad syntax, NaN, lone surrogates, nesting without end."""
 
 

@@ -18,6 +18,7 @@ from relay.client.client import Client
 from relay.client.connecting import Connecting
 from relay.client.settings import Settings
 from relay.clock import Clock
+from relay.errors import UsageError
 from relay.facts import Fact
 from relay.hub import Hub
 from relay.protocol import messages
@@ -32,6 +33,7 @@ from relay_transports.inprocess.transport import InProcessTransport
 
 T = TypeVar("T")
 _LOOK_AGAIN = 0.005
+_ASKING = (b'{"event":"pusher:subscribe"', b'{"event":"pusher:signin"')
 DEFAULT_APP = App(id="1001", key="test-key", secret="test-secret", client_events=True)  # noqa: S106 - for tests
 
 
@@ -206,7 +208,9 @@ class FaultyLink(InProcessLink):
         await super().open(key, protocol)
 
     async def send(self, text: bytes) -> None:
-        """Send, unless the test refuses it."""
+        """Send, unless the test refuses it. Raises :class:`UsageError` for what nobody would read the answer of."""
+        if self._faults.stalled and text.startswith(_ASKING):
+            raise UsageError("this client does not read, so it would wait for an answer for ever: resume() first")
         refusal = self._faults.refusal
         if refusal is not None and b'"pusher:subscribe"' in text:
             self._faults.refusal = None

@@ -176,5 +176,7 @@ async def test_a_silent_server_is_asked_whether_it_lives_and_given_up():
         await clock.advance(29)
         assert client.closed is None
         await clock.advance(1)
-        assert (client.closed.code, client.closed.reason) == (1006, "the server does not answer")
+        closed: Closed | None = vars(client)["closed"]  # a fresh look: it was None above
+        assert closed is not None
+        assert (closed.code, closed.reason) == (1006, "the server does not answer")
     await runner.cleanup()

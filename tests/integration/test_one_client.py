@@ -1,6 +1,7 @@
 """One client over two transports: it does the same, and sends and receives the same bytes."""
 
 import pytest
+
 from tests.integration.scenarios import SCENARIOS
 from tests.integration.worlds import WORLDS, inprocess_world, socket_world
 

@@ -1,0 +1,278 @@
+"""What the assertions of `relay.testing` say, and that they wait for work, never for time."""
+
+import asyncio
+import re
+import threading
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from relay import UsageError
+from relay.testing import Faults
+
+
+def exactly(message: str) -> str:
+    return f"^{re.escape(message)}$"
+
+
+@pytest.fixture
+async def orders(relay):
+    return await (await relay.connect()).subscribe("orders")
+
+
+@pytest.fixture
+async def waits(anyio_backend, monkeypatch):
+    """The seconds that the loop meant to wait for something, one entry each time; of asyncio's own loop."""
+    waited: list[float | None] = []
+    selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to see it
+    select = selector.select
+
+    def note(timeout: float | None = None) -> object:
+        if timeout is None or timeout > 0:
+            waited.append(timeout)
+        return select(timeout)
+
+    monkeypatch.setattr(selector, "select", note)
+    return waited
+
+
+async def publish_after(hub, turns, event="paid"):
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    await hub.trigger("orders", event, {"id": 7})
+
+
+# expect
+
+
+@pytest.mark.every_loop
+async def test_expect_takes_the_first_unread_event_of_that_name_and_leaves_the_others(relay, orders):
+    for event, data in [("paid", 1), ("packed", 2), ("paid", 3)]:
+        await relay.hub.trigger("orders", event, data)
+    assert (await orders.expect("packed")).data == 2
+    assert [(await orders.expect("paid")).data for _ in range(2)] == [1, 3]
+    await orders.expect_nothing()
+
+
+@pytest.mark.every_loop
+async def test_expect_says_what_it_saw_instead_and_where_the_event_went(relay, orders):
+    await relay.hub.trigger("orders", "packed", {"id": 7})
+    await relay.hub.trigger(["refunds", "audit"], "paid", "")
+    with pytest.raises(
+        AssertionError,
+        match=exactly("expected paid on orders, saw [packed {'id': 7}]; paid was published to audit, refunds"),
+    ):
+        await orders.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_expect_says_that_nobody_published(orders):
+    with pytest.raises(
+        AssertionError, match=exactly("expected paid on orders, saw []; paid was published to no channel")
+    ):
+        await orders.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_expect_says_who_was_excluded_by_socket_id(relay, orders):
+    payer = await relay.connect()
+    mine = await payer.subscribe("orders")
+    await relay.hub.trigger("orders", "paid", "", socket_id=payer.socket_id)
+    with pytest.raises(
+        AssertionError, match=exactly("expected paid on orders, saw []; connection 2 was excluded by socket_id")
+    ):
+        await mine.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_expect_says_that_the_client_does_not_read(relay):
+    faults = Faults()
+    orders = await (await relay.connect(faults=faults)).subscribe("orders")
+    faults.stall()
+    await relay.hub.trigger("orders", "paid", "")
+    with pytest.raises(AssertionError, match=r"saw \[\]; connection 1 does not read: stall\(\)$"):
+        await orders.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_expect_of_a_client_event_does_not_speak_of_publishing(relay):
+    ada = await (await relay.connect()).subscribe("private-room")
+    with pytest.raises(AssertionError, match=exactly("expected client-typing on private-room, saw []")):
+        await ada.expect("client-typing")
+
+
+# Nothing more can come
+
+
+@pytest.mark.every_loop
+async def test_expect_on_a_channel_that_was_left_says_so(relay, orders):
+    await orders.unsubscribe()
+    with pytest.raises(AssertionError, match=r"saw \[\] \(no more can come: ended\)"):
+        await orders.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_expect_on_a_closed_connection_says_how_it_was_closed(relay):
+    ghost = await relay.connect(answer_pings=False)
+    orders = await ghost.subscribe("orders")
+    await relay.clock.advance(150)
+    with pytest.raises(AssertionError, match=r"saw \[\] \(no more can come: the connection is closed: 4201 .*\)"):
+        await orders.expect("paid")
+
+
+async def test_what_cannot_come_any_more_fails_at_once_however_long_one_would_wait(orders, waits):
+    await orders.unsubscribe()
+    with pytest.raises(AssertionError):
+        await orders.expect("paid", within=60)
+    assert waits == []
+
+
+async def test_no_assertion_waits_for_time(relay, orders, waits):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.sleep, 60)
+        with pytest.raises(AssertionError):
+            await orders.expect("paid")
+        await orders.expect_nothing()
+        await relay.clients[0].expect_nothing()
+        with pytest.raises(AssertionError):
+            await relay.clients[0].expect_closed()
+        tasks.cancel_scope.cancel()
+    assert waits == []
+
+
+# The code under test gets its chance
+
+
+@pytest.mark.every_loop
+@pytest.mark.parametrize("turns", [0, 1, 3, 30, 300])
+async def test_expect_lets_tasks_of_the_code_under_test_run(relay, orders, turns):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(publish_after, relay.hub, turns)
+        assert (await orders.expect("paid")).data == {"id": 7}
+
+
+@pytest.mark.every_loop
+@pytest.mark.parametrize("turns", [0, 1, 3, 30, 300])
+async def test_expect_nothing_finds_what_a_task_is_about_to_publish(relay, orders, turns):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(publish_after, relay.hub, turns)
+        with pytest.raises(AssertionError, match=exactly("expected nothing on orders, saw [paid {'id': 7}]")):
+            await orders.expect_nothing()
+
+
+@pytest.mark.every_loop
+async def test_expect_lets_one_task_wake_the_next(relay, orders):
+    steps = [anyio.Event() for _ in range(20)]
+
+    async def pass_on(number):
+        await steps[number].wait()
+        if number + 1 < len(steps):
+            steps[number + 1].set()
+        else:
+            await relay.hub.trigger("orders", "paid", "")
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(len(steps)):
+            tasks.start_soon(pass_on, number)
+        steps[0].set()
+        await orders.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_expect_waits_within_for_what_happens_outside_the_loop(relay, orders):
+    async with anyio.create_task_group() as tasks:
+        ready = threading.Event()
+
+        async def publish():
+            await anyio.to_thread.run_sync(ready.wait)
+            await relay.hub.trigger("orders", "paid", "")
+
+        tasks.start_soon(publish)
+        with pytest.raises(AssertionError):
+            await orders.expect("paid")
+        ready.set()
+        await orders.expect("paid", within=10)
+
+
+@pytest.mark.every_loop
+async def test_a_task_that_never_waits_is_named_instead_of_hanging(relay, orders, monkeypatch):
+    monkeypatch.setattr("relay.testing.asserting._PATIENCE", 0.05)
+
+    async def spin():
+        while True:
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spin, name="the spinner")
+        with pytest.raises(TimeoutError, match=r"a task never waits, .* the spinner"):
+            await orders.expect_nothing()
+        tasks.cancel_scope.cancel()
+
+
+# expect_nothing, expect_closed, published
+
+
+@pytest.mark.every_loop
+async def test_expect_nothing_counts_what_was_read_as_read(relay, orders):
+    await relay.hub.trigger("orders", "paid", "")
+    await anext(orders)
+    await orders.expect_nothing()
+
+
+@pytest.mark.every_loop
+async def test_expect_nothing_of_a_client_names_channel_and_connection(relay, orders):
+    other = await relay.connect()
+    await other.subscribe("refunds")
+    await relay.hub.trigger("refunds", "paid", 1)
+    await relay.clients[0].expect_nothing()
+    with pytest.raises(AssertionError, match=exactly("expected nothing for connection 2, saw [paid 1] on refunds")):
+        await other.expect_nothing()
+
+
+@pytest.mark.every_loop
+async def test_expect_closed_tells_code_and_reason(relay):
+    ghost = await relay.connect(answer_pings=False)
+    with pytest.raises(AssertionError, match=exactly("expected connection 1 to be closed, it is connected")):
+        await ghost.expect_closed()
+    await relay.clock.advance(150)
+    with pytest.raises(
+        AssertionError, match=r"^expected connection 1 to be closed with 4009, got the connection is closed: 4201 "
+    ):
+        await ghost.expect_closed(4009)
+    assert (await ghost.expect_closed(4201)).reason
+
+
+@pytest.mark.every_loop
+async def test_expect_closed_waits_for_work_under_way(relay):
+    client = await relay.connect()
+    await client.signin("7")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(relay.hub.terminate_user_connections, "7")
+        await client.expect_closed(4009)
+
+
+@pytest.mark.every_loop
+async def test_published_is_filtered_by_channel_and_event(relay):
+    await relay.hub.trigger(["orders", "audit"], "paid", {"id": 7}, socket_id="1.2")
+    await relay.hub.trigger("orders", "packed", "plain text")
+    assert [(each.event, each.data, each.socket_id) for each in relay.published("orders")] == [
+        ("paid", {"id": 7}, "1.2"),
+        ("packed", "plain text", None),
+    ]
+    assert [each.event for each in relay.published(event="packed")] == ["packed"]
+    assert relay.published("audit", "packed") == []
+
+
+@pytest.mark.every_loop
+async def test_clients_that_connect_together_have_numbers_of_their_own(relay):
+    connecting = [relay.connect() for _ in range(3)]
+    clients = [await each for each in connecting]
+    assert [client.number for client in clients] == [1, 2, 3]
+    assert {entry.connection for entry in relay.transcript} == {1, 2, 3}
+
+
+@pytest.mark.every_loop
+async def test_subscribing_to_presence_without_saying_who_one_is_says_how(relay):
+    with pytest.raises(UsageError, match=r"presence-room is a presence channel: pass user_id="):
+        await (await relay.connect()).subscribe("presence-room")

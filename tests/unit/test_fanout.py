@@ -1,0 +1,73 @@
+"""Encode once, frame once for each kind of transport, send to all but one (design 3.2)."""
+
+from collections.abc import Callable
+
+from relay.fanout import broadcast
+from relay.transport import Framing
+
+
+class CountingFraming:
+    """Frames with a mark of its own, and counts how often it does."""
+
+    ping = None
+
+    def __init__(self, mark: bytes) -> None:
+        self.framed = 0
+        self._mark = mark
+
+    def frame(self, text: bytes) -> bytes:
+        self.framed += 1
+        return self._mark + text
+
+
+class Recorder:
+    """A transport that keeps what it is sent."""
+
+    def __init__(self, framing: Framing) -> None:
+        self.framing = framing
+        self.backlog = 0
+        self.sent: list[bytes] = []
+
+    def bound(self, backlog: int, overflow: Callable[[], None]) -> None:
+        """As much as comes."""
+
+    def send(self, frame: bytes) -> None:
+        self.sent.append(frame)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Nothing to end."""
+
+    def abort(self) -> None:
+        """Nothing to cut."""
+
+
+def test_an_event_is_framed_once_and_everybody_gets_the_same_bytes():
+    framing = CountingFraming(b">")
+    transports = [Recorder(framing) for _ in range(1000)]
+    broadcast(transports, b"paid")
+    assert framing.framed == 1
+    assert {id(transport.sent[0]) for transport in transports} == {id(transports[0].sent[0])}
+    assert all(transport.sent == [b">paid"] for transport in transports)
+
+
+def test_each_kind_of_transport_frames_for_itself():
+    kinds = [CountingFraming(b"a"), CountingFraming(b"b")]
+    transports = [Recorder(kind) for kind in kinds for _ in range(10)]
+    broadcast(transports, b"paid")
+    assert [kind.framed for kind in kinds] == [1, 1]
+    assert [transport.sent for transport in transports] == [[b"apaid"]] * 10 + [[b"bpaid"]] * 10
+
+
+def test_the_excluded_transport_gets_nothing_and_is_told_from_its_like_by_identity():
+    framing = CountingFraming(b"")
+    transports = [Recorder(framing) for _ in range(3)]
+    broadcast(transports, b"paid", transports[1])
+    assert [transport.sent for transport in transports] == [[b"paid"], [], [b"paid"]]
+
+
+def test_nothing_is_framed_when_nobody_is_there_or_only_the_excluded_one():
+    framing = CountingFraming(b"")
+    only = Recorder(framing)
+    broadcast([], b"paid")
+    broadcast([only], b"paid", only)
+    assert (framing.framed, only.sent) == (0, [])

@@ -1,0 +1,307 @@
+"""Writing to sockets: one write for each tick, in order, within bounds; on real sockets too."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from relay_transports import frames
+from relay_transports.aiohttp.outbox import Flusher, SocketTransport
+
+
+class Wire(asyncio.Transport):
+    """An asyncio transport that keeps what it is told to write; `stuck` bytes of it stay in its buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.stuck = 0
+        self.end: str | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        return self.stuck
+
+    def is_closing(self) -> bool:
+        return self.end is not None
+
+    def close(self) -> None:
+        self.end = "closed"
+
+    def abort(self) -> None:
+        self.end = "aborted"
+
+
+async def tick() -> None:
+    """Let everything happen that was to happen in this tick of the loop."""
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def flusher() -> Flusher:
+    return Flusher(asyncio.get_running_loop())
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+async def transport(wire: Wire, flusher: Flusher) -> SocketTransport:
+    return SocketTransport(wire, flusher)
+
+
+class Overflows(list[int]):
+    """Counts how often a transport could take no more, and what was waiting then."""
+
+    def bind(self, transport: SocketTransport, backlog: int) -> "Overflows":
+        transport.bound(backlog, lambda: self.append(transport.backlog))
+        return self
+
+
+async def test_what_is_queued_in_one_tick_leaves_in_one_write_in_order(wire, transport):
+    for frame in (b"a", b"b", b"c"):
+        transport.send(frame)
+    assert wire.writes == []
+    await tick()
+    assert wire.writes == [b"abc"]
+
+
+async def test_a_frame_alone_is_written_as_it_is_and_the_next_tick_writes_again(wire, transport):
+    for frame in (b"a", b"b"):
+        transport.send(frame)
+        await tick()
+    assert wire.writes == [b"a", b"b"]
+
+
+async def test_sockets_are_written_in_the_order_they_got_something(flusher):
+    order = []
+
+    class Named(Wire):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            order.append(bytes(data))
+
+    first, second = SocketTransport(Named(), flusher), SocketTransport(Named(), flusher)
+    for transport, frame in ((second, b"2"), (first, b"1"), (second, b"2")):
+        transport.send(frame)
+    await tick()
+    assert order == [b"22", b"1"]
+
+
+async def test_after_512_sockets_the_loop_does_something_else_before_the_next(flusher):
+    wires = [Wire() for _ in range(1100)]
+    for wire in wires:
+        SocketTransport(wire, flusher).send(b"a")
+    seen = []
+    for _ in range(4):
+        await tick()
+        seen.append(sum(bool(wire.writes) for wire in wires))
+    assert seen == [512, 1024, 1100, 1100]
+
+
+async def test_what_is_queued_while_others_wait_their_turn_is_written_after_them_and_once(flusher):
+    wires = [Wire() for _ in range(513)]
+    transports = [SocketTransport(wire, flusher) for wire in wires]
+    for transport in transports:
+        transport.send(b"a")
+    await tick()
+    transports[0].send(b"b")
+    transports[512].send(b"b")
+    await tick()
+    assert (wires[0].writes, wires[512].writes) == ([b"a", b"b"], [b"ab"])
+
+
+async def test_the_backlog_is_what_is_queued_and_what_the_socket_still_has(wire, transport):
+    transport.send(b"abc")
+    wire.stuck = 10
+    assert transport.backlog == 13
+    await tick()
+    assert transport.backlog == 10
+
+
+async def test_a_frame_that_just_fits_is_sent_and_the_next_one_overflows(wire, transport):
+    overflows = Overflows().bind(transport, 6)
+    transport.send(b"abc")
+    transport.send(b"def")
+    assert overflows == []
+    transport.send(b"g")
+    assert overflows == [6]
+    await tick()
+    assert wire.writes == [b"abcdef"]
+
+
+async def test_overflow_is_told_once_and_nothing_is_sent_after_it(wire, transport):
+    overflows = Overflows().bind(transport, 3)
+    for frame in (b"abcd", b"a", b"b", b""):
+        transport.send(frame)
+        await tick()
+    assert (len(overflows), wire.writes) == (1, [])
+
+
+async def test_the_sockets_own_buffer_counts_too(wire, transport):
+    overflows = Overflows().bind(transport, 10)
+    wire.stuck = 8
+    transport.send(b"ab")
+    await tick()
+    transport.send(b"abc")
+    assert overflows == [8]
+
+
+async def test_a_client_that_caught_up_in_the_meantime_has_all_its_room_again(wire, transport):
+    overflows = Overflows().bind(transport, 10)
+    wire.stuck = 8
+    transport.send(b"ab")
+    await tick()
+    wire.stuck = 0
+    transport.send(b"abcdefgh")
+    await tick()
+    assert (overflows, wire.writes) == ([], [b"ab", b"abcdefgh"])
+
+
+async def test_a_client_closed_after_an_overflow_gets_what_was_queued_and_the_close_frame(wire, transport):
+    Overflows().bind(transport, 3)
+    transport.send(b"abc")
+    transport.send(b"d")
+    transport.close(4100, "Slow consumer")
+    await tick()
+    assert wire.writes == [b"abc" + frames.close(4100, "Slow consumer")]
+
+
+async def test_the_close_frame_comes_last_and_once_and_nothing_after_it(wire, transport):
+    transport.send(b"a")
+    transport.close(4200, "Please reconnect immediately")
+    transport.close(4201, "Pong reply not received")
+    transport.answer_close(1000)
+    transport.send(b"b")
+    await tick()
+    transport.send(b"c")
+    await tick()
+    assert wire.writes == [b"a" + frames.close(4200, "Please reconnect immediately")]
+    assert wire.end is None
+
+
+async def test_nobody_is_told_of_an_overflow_after_the_end(transport):
+    overflows = Overflows().bind(transport, 3)
+    transport.close(4200)
+    transport.send(b"abcd")
+    assert overflows == []
+
+
+@pytest.mark.parametrize(("code", "payload"), [(1000, b"\x03\xe8"), (0, b"")])
+async def test_the_clients_own_close_is_answered_with_its_code_if_it_gave_one(wire, transport, code, payload):
+    transport.send(b"a")
+    transport.answer_close(code)
+    await tick()
+    assert wire.writes == [b"a" + frames.frame(frames.CLOSE, payload)]
+
+
+async def test_abort_cuts_at_once_and_drops_what_is_queued(wire, transport):
+    transport.send(b"a")
+    transport.abort()
+    transport.send(b"b")
+    transport.close(4200)
+    await tick()
+    assert (wire.writes, wire.end, transport.backlog) == ([], "aborted", 0)
+
+
+async def test_the_end_writes_what_is_left_at_once_and_closes(wire, transport):
+    transport.send(b"a")
+    transport.end()
+    transport.send(b"b")
+    assert (wire.writes, wire.end) == ([b"a"], "closed")
+    await tick()
+    assert wire.writes == [b"a"]
+
+
+async def test_nothing_is_written_to_a_socket_that_is_closing(wire, transport):
+    transport.send(b"a")
+    wire.close()
+    await tick()
+    assert (wire.writes, transport.backlog) == ([], 0)
+
+
+class Ahead(asyncio.SelectorEventLoop):
+    """An event loop whose time can be put forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+@pytest.mark.parametrize(
+    ("seconds", "end", "stuck", "expected"),
+    [(4.9, None, 0, None), (5.1, None, 0, "aborted"), (5.1, "closed", 0, "closed"), (5.1, "closed", 7, "aborted")],
+    ids=["still within its time", "silent", "gone in time", "gone but for what it does not read"],
+)
+def test_a_client_that_does_not_answer_the_close_frame_within_5_seconds_is_cut(wire, seconds, end, stuck, expected):
+    loop = Ahead()
+
+    async def close_and_wait() -> None:
+        transport = SocketTransport(wire, Flusher(loop))
+        transport.close(4200)
+        wire.end, wire.stuck = end, stuck
+        loop.ahead = seconds
+        for _ in range(3):
+            await tick()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(close_and_wait())
+    assert wire.end == expected
+
+
+# Real sockets
+
+
+@pytest.fixture
+async def pair(flusher: Flusher) -> AsyncIterator[tuple[SocketTransport, socket.socket]]:
+    """A transport on one end of a real connection, and the other end."""
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    loop = asyncio.get_running_loop()
+    lower, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    yield SocketTransport(lower, flusher), theirs
+    lower.abort()
+    theirs.close()
+    await tick()
+
+
+async def read(theirs: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (chunk := await asyncio.get_running_loop().sock_recv(theirs, 1 << 20)):
+        data += chunk
+    return data
+
+
+async def test_frames_arrive_whole_and_in_order(pair):
+    transport, theirs = pair
+    sent = [bytes([number]) * 1000 for number in range(200)]
+    for frame in sent:
+        transport.send(frame)
+    assert await read(theirs, 200_000) == b"".join(sent)
+    assert transport.backlog == 0
+
+
+async def test_a_client_that_does_not_read_overflows_at_its_bound_and_keeps_what_was_taken(pair):
+    transport, theirs = pair
+    overflows = Overflows().bind(transport, 1 << 20)
+    frame, sent = bytes(1 << 16), 0
+    while not overflows:
+        transport.send(frame)
+        sent += len(frame)
+        await tick()
+    assert (1 << 20) - len(frame) < overflows[0] <= 1 << 20
+    assert len(await read(theirs, sent - len(frame))) == sent - len(frame)
+
+
+async def test_the_other_end_sees_the_end_after_the_last_frame(pair):
+    transport, theirs = pair
+    transport.send(b"a")
+    transport.close(4200)
+    transport.end()
+    assert await read(theirs, 1 << 20) == b"a" + frames.close(4200)
