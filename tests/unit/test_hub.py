@@ -147,6 +147,18 @@ async def test_entering_a_hub_that_runs_is_a_usage_error_and_leaves_it_running(h
         assert hub.running
 
 
+async def test_cancelling_the_block_of_a_hub_ends_it_like_any_other_block(hub):
+    with anyio.CancelScope() as scope:
+        async with hub:
+            socket = await arrive(hub)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert (hub.running, socket.close_code) == (False, CloseCode.RECONNECT)
+    async with hub:
+        assert hub.running
+
+
 async def test_cancelling_the_run_closes_the_clients_and_leaves_nobody_in_the_directory(hub):
     async with anyio.create_task_group() as tasks:
         await tasks.start(hub.run)
