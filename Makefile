@@ -9,7 +9,7 @@ BIN := .venv/bin
 NODE_MODULES := tests/e2e/js/node_modules/.stamp examples/demo/node_modules/.stamp
 SOURCES = $(wildcard relay relay_transports benchmarks examples tests)
 
-.PHONY: help setup serve test test-pythons check fmt bench docs clean debian
+.PHONY: help setup serve test test-plugins test-pythons check fmt bench docs clean debian
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,10 @@ serve: .venv/.relay examples/demo/node_modules/.stamp ## run the demo; HOST=... 
 test: setup ## run the tests; ARGS="-k presence -x" go to pytest
 	$(BIN)/pytest $(ARGS)
 
+test-plugins: .venv/.dev ## run the pytest plugin's tests, also beside pytest-asyncio and pytest-aiohttp
+	.ci/plugin-environments
+	$(BIN)/pytest tests/plugin $(ARGS)
+
 test-pythons: ## run the unit and property tests on each of PYTHONS that is installed
 	.ci/test-pythons $(PYTHONS)
 
@@ -37,8 +41,9 @@ fmt: .venv/.dev ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev ## measure fan-out; ARGS="..." go to the benchmark
+bench: .venv/.dev ## measure fan-out over sockets (ARGS="..." go to it), then tests and fan-out in-process
 	$(BIN)/python -m benchmarks.fanout $(ARGS)
+	$(BIN)/python -m benchmarks.inprocess
 
 docs: .venv/.dev ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build

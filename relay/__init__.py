@@ -1,25 +1,64 @@
 """Relay: a Pusher-compatible realtime hub that lives inside your Python program."""
 
-from relay.app import App
-from relay.connection import Connection
-from relay.errors import (
-    BrokerError,
-    BrokerUnavailable,
-    CloseCode,
-    Disconnect,
-    HubClosed,
-    ProtocolError,
-    Refused,
-    RelayError,
-    RequestError,
-    Retry,
-    TooLarge,
-    UsageError,
-)
-from relay.hub import ChannelInfo, Hub
-from relay.protocol.events import Event
-from relay.protocol.messages import Member, User
-from relay.receipts import ChannelReceipt, Receipt
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay.app import App
+    from relay.connection import Connection
+    from relay.errors import (
+        BrokerError,
+        BrokerUnavailable,
+        CloseCode,
+        Disconnect,
+        HubClosed,
+        ProtocolError,
+        Refused,
+        RelayError,
+        RequestError,
+        Retry,
+        TooLarge,
+        UsageError,
+    )
+    from relay.hub import ChannelInfo, Hub
+    from relay.protocol.events import Event
+    from relay.protocol.messages import Member, User
+    from relay.receipts import ChannelReceipt, Receipt
+else:
+    # The pytest plugin lives in here and is loaded into every project's tests: a name is imported when it is used.
+    _MODULES = {
+        "relay.app": ("App",),
+        "relay.connection": ("Connection",),
+        "relay.errors": (
+            "BrokerError",
+            "BrokerUnavailable",
+            "CloseCode",
+            "Disconnect",
+            "HubClosed",
+            "ProtocolError",
+            "Refused",
+            "RelayError",
+            "RequestError",
+            "Retry",
+            "TooLarge",
+            "UsageError",
+        ),
+        "relay.hub": ("ChannelInfo", "Hub"),
+        "relay.protocol.events": ("Event",),
+        "relay.protocol.messages": ("Member", "User"),
+        "relay.receipts": ("ChannelReceipt", "Receipt"),
+    }
+    _HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'relay' has no attribute {name!r}")
+        globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return globals()[name]
+
+    def __dir__():
+        return sorted([*globals(), *_HOMES])
+
 
 __version__ = "0.1.0"
 
