@@ -11,9 +11,8 @@ from relay.receipts import Receipt
 
 async def respond(hub: Hub, request: Request) -> Response:
     """Answer one request: 200 with a JSON object, or the documented status with one line of plain text."""
-    apps = {app.key: app for app in hub.apps}
     try:
-        call = rest.parse(request, apps.get, hub.clock.time())
+        call = rest.parse(request, hub.app_of, hub.clock.time())
         return await _perform(hub, call)
     except RequestError as error:
         return rest.failure(error)

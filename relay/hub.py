@@ -111,7 +111,7 @@ class Hub:
         finally:
             detach()
             with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-                node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+                node.close_all()
                 await node.drain()
                 await node.broker.close()
             node.tasks = self._stop = None
@@ -122,7 +122,7 @@ class Hub:
             return
         assert self._stop is not None
         self._stop.set()
-        self._node.close_all(CloseCode.RECONNECT, "Please reconnect immediately")
+        self._node.close_all()
         if self._node.tasks is None:
             self._detach()
             self._stop = None
@@ -169,6 +169,11 @@ class Hub:
     def apps(self) -> tuple[App, ...]:
         """The Apps this hub serves."""
         return tuple(tenant.app for tenant in self._node.tenants)
+
+    def app_of(self, key: str) -> App | None:
+        """The App with ``key``, if this hub serves it."""
+        tenant = self._node.by_key.get(key)
+        return None if tenant is None else tenant.app
 
     @property
     def clock(self) -> Clock:

@@ -19,7 +19,7 @@ from relay.cluster.broker import Envelope
 from relay.cluster.directory import Full, Joined
 from relay.errors import Refused
 from relay.presence import Consistent
-from relay.protocol import messages
+from relay.protocol import authorization, messages
 from relay.protocol.names import Kind
 from relay.protocol.session import Join, Subscription
 from relay.publishing import publish
@@ -102,20 +102,15 @@ _gone = Subscription(Kind.PUBLIC, None)
 
 
 async def _vouched(connection: Connection, request: Join) -> Join:
-    """``request`` approved by the connection's own authorizer; nothing is held for it before that.
-
-    Only a member and True let it in: a function that forgets to answer must not open a channel.
-    """
+    """``request`` approved by the connection's own authorizer; nothing is held for it before that."""
     try:
         if connection.authorize is None:
             raise request.refusal
         answer = await connection.authorize(request.channel)
         if connection.closed:
             return request
-        if answer is not True and not isinstance(answer, messages.Member):
-            raise Refused(f"Not authorized to subscribe to {request.channel}", channel=request.channel)
-        member = messages.identity(answer) if isinstance(answer, messages.Member) else None
-        return connection.session.vouch(request, member)
+        member = authorization.granted(answer, request.channel)
+        return connection.session.vouch(request, None if member is None else messages.identity(member))
     except BaseException:
         connection.session.left(request.channel)
         raise

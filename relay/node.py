@@ -232,11 +232,11 @@ class Node:
             if not self.in_flight and not self.slow and (due is None or due > self.clock.now()):
                 return
 
-    def close_all(self, code: int, reason: str) -> None:
-        """Close every client."""
+    def close_all(self) -> None:
+        """Close every client with 4200: it may come back at once."""
         for tenant in self.tenants:
             for connection in list(tenant.connections.values()):
-                connection.close(code, reason)
+                connection.close(CloseCode.RECONNECT, "Please reconnect immediately")
 
     def _overflow(self, connection: Connection) -> None:
         self.slow.append(connection)

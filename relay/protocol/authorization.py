@@ -47,6 +47,17 @@ def authenticate_user(app: App, socket_id: str, user: User) -> dict[str, str]:
     return {"auth": signing.sign_user(app, socket_id, user_data), "user_data": user_data}
 
 
+def granted(answer: object, channel: str) -> Member | None:
+    """Who an authorizer's ``answer`` lets into ``channel``, None for somebody without a name.
+
+    Only a member and True let anybody in: a function that forgets to answer must not open a channel.
+    Raises :class:`Refused`.
+    """
+    if answer is not True and not isinstance(answer, Member):
+        raise Refused(f"Not authorized to subscribe to {channel}", channel=channel)
+    return answer if isinstance(answer, Member) else None
+
+
 def _check_socket_id(socket_id: str) -> None:
     if not names.is_socket_id(socket_id):
         raise UsageError(f"Invalid socket id {socket_id!r}: should be two integers joined by a dot")

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import WSMsgType
 from yarl import URL
 
+from relay import __version__
 from relay.client.channel import SubscriptionRefused
 from relay.client.client import Client
 from relay.client.connecting import Connecting
@@ -221,7 +222,7 @@ def _address(url: URL) -> URL:
     schemes = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
     if url.scheme not in schemes or not url.host or len(url.parts) < 3 or url.parts[-2] != "app":
         raise UsageError(f"a client's URL looks like wss://HOST/app/KEY, got {url.scheme}://{url.host or ''}{url.path}")
-    return url.with_scheme(schemes[url.scheme]).with_query(protocol="7", client="relay-python", version="0.1.0")
+    return url.with_scheme(schemes[url.scheme]).with_query(protocol="7", client="relay-python", version=__version__)
 
 
 class _Endpoints(msgspec.Struct):

@@ -41,7 +41,8 @@ class WebSocketEndpoint:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve one client."""
         key = request.match_info["key"]
-        limit = next((app.max_message_bytes for app in self._hub.apps if app.key == key), _SMALL)
+        app = self._hub.app_of(key)
+        limit = _SMALL if app is None else app.max_message_bytes
         return await self._serve(request, partial(self._admit, request, key), limit)
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:

@@ -142,7 +142,7 @@ def connecting(
 
 def _with_own_secret(hub: Hub, key: str, settings: Settings) -> Settings:
     """``settings`` whose gaps are filled by asking the hub to sign, in place of an auth endpoint."""
-    app = next((app for app in hub.apps if app.key == key), None)
+    app = hub.app_of(key)
     if app is None:
         return settings
 

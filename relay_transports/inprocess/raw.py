@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 class RawClient:
     """Sends frames and reads frames, nothing more; made by :func:`connect_raw`."""
 
-    def __init__(self, hub: Hub, app_id: str, connection: Connection, transport: InProcessTransport) -> None:
+    def __init__(self, hub: Hub, connection: Connection, transport: InProcessTransport) -> None:
         self._hub = hub
-        self._app_id = app_id
         self._connection = connection
         self._transport = transport
         self._reader = Subscriber()
@@ -60,7 +59,7 @@ class RawClient:
         """
         data: dict[str, str] = {"channel": channel}
         if names.is_channel(channel) and names.kind_of(channel) in (Kind.PRIVATE, Kind.PRESENCE):
-            data |= self._hub.authorize_channel(self.socket_id, channel, member, app=self._app_id)
+            data |= self._hub.authorize_channel(self.socket_id, channel, member, app=self._connection.tenant.app)
         elif member is not None:
             raise UsageError(f"member= is for presence channels, {channel!r} is none")
         await self.send(messages.json_bytes({"event": "pusher:subscribe", "data": data}))
@@ -122,10 +121,9 @@ async def connect_raw(
     Raises :class:`relay.Disconnect` where a socket would be closed at once.
     """
     key = only_key(hub) if key is None else key
-    app_id = next((app.id for app in hub.apps if app.key == key), "")
     transport = InProcessTransport(tap)
     connection = await hub.connect(key, transport, protocol=protocol)
-    client = RawClient(hub, app_id, connection, transport)
+    client = RawClient(hub, connection, transport)
     await client.receive()  # the greeting
     try:
         yield client

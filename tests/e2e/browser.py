@@ -4,6 +4,17 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+CHROMIUM_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 
 class Client:
     """One pages/client.html, in a browser profile of its own."""

@@ -16,20 +16,9 @@ from pusher.client import Client as PusherClient
 from pusher.requests import RequestsBackend
 
 from .application import APP, HERE, HOST, PUSHER_JS, Site
-from .browser import Client
+from .browser import CHROMIUM_ARGUMENTS, Client
 from .programs import PATIENCE, JsonProgram
 from .sdks import NpmSdk, PypiSdk, ServerSdk, npm_configuration, pypi_client
-
-CHROMIUM_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")

@@ -14,20 +14,11 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect, sync_playwright
 
+from .browser import CHROMIUM_ARGUMENTS
+
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 PUSHER_JS = DEMO / "node_modules" / "pusher-js" / "dist" / "web" / "pusher.min.js"
 PATIENCE = 20_000  # ms
-
-CHROMIUM_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @contextmanager
