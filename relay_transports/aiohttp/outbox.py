@@ -92,11 +92,14 @@ class SocketTransport:
         outbox = self._outbox
         if not outbox:
             return
-        socket = self._socket
-        if not socket.is_closing():
-            socket.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
         self._outbox = []
-        if not self._closing and self._room >= 0:
+        socket = self._socket
+        if socket.is_closing():  # nothing waits any more, and asyncio's TLS transport cannot be asked then
+            if self._room >= 0:
+                self._room = self._bound
+            return
+        socket.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
+        if self._room >= 0:
             self._room = self._bound - socket.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:

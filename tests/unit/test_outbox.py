@@ -305,3 +305,22 @@ async def test_the_other_end_sees_the_end_after_the_last_frame(pair):
     transport.close(4200)
     transport.end()
     assert await read(theirs, 1 << 20) == b"a" + frames.close(4200)
+
+
+class ClosedTls(Wire):
+    """Like asyncio's TLS transport once it is closed: its buffer cannot be asked for any more."""
+
+    def get_write_buffer_size(self) -> int:
+        if self.end is not None:
+            raise AttributeError("'NoneType' object has no attribute '_get_write_buffer_size'")
+        return self.stuck
+
+
+async def test_a_peer_that_closed_does_not_keep_others_from_their_frames(flusher: Flusher) -> None:
+    gone, here = ClosedTls(), Wire()
+    first, second = SocketTransport(gone, flusher), SocketTransport(here, flusher)
+    first.send(b"a")
+    second.send(b"b")
+    gone.end = "closed by the peer"
+    await tick()
+    assert (gone.writes, here.writes) == ([], [b"b"])
