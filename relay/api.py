@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.errors import HubClosed, RequestError
+from relay.errors import BrokerError, HubClosed, RequestError
 from relay.hub import ChannelInfo, Hub
 from relay.protocol import rest
 from relay.protocol.rest import Call, Request, Response
@@ -18,6 +18,8 @@ async def respond(hub: Hub, request: Request) -> Response:
         return rest.failure(error)
     except HubClosed:
         return rest.failure(RequestError(503, "Not accepting requests now"))
+    except BrokerError:
+        return rest.failure(RequestError(503, "The other nodes cannot be asked now: try again later"))
 
 
 async def _perform(hub: Hub, call: Call) -> Response:

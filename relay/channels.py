@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import msgspec
-
+from relay.presence import Told
+from relay.protocol.names import Kind, kind_of
 from relay.transport import Transport
 
 if TYPE_CHECKING:
@@ -15,34 +15,22 @@ C = TypeVar("C")
 """A connection; this module only keeps it."""
 
 
-class Held(msgspec.Struct, frozen=True):
-    """An event that waits for a joining connection. ``edge`` is set on member_added and member_removed."""
-
-    text: bytes
-    edge: Edge | None = None
-
-
-class Edge(msgspec.Struct, frozen=True):
-    """A user's first connection ``joined`` a presence channel, or the last one left."""
-
-    user_id: str
-    joined: bool
-
-
 class Channel(Generic[C]):
     """One occupied channel: its subscribers, and the connections that are just joining.
 
     ``transports`` is what fan-out walks; ``joining`` keeps what a connection must get right after its
-    acknowledgement (design 3.4). ``attached`` tells that the broker delivers this channel to us.
+    acknowledgement (design 3.4). ``attached`` tells that the broker delivers this channel to us; ``told``
+    who is in a presence channel.
     """
 
-    __slots__ = ("attached", "joining", "name", "transports")
+    __slots__ = ("attached", "joining", "name", "told", "transports")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.transports: dict[Transport, C] = {}
-        self.joining: dict[Transport, list[Held]] = {}
+        self.joining: dict[Transport, list[bytes]] = {}
         self.attached = False
+        self.told = Told() if kind_of(name) is Kind.PRESENCE else None
 
     @property
     def idle(self) -> bool:
@@ -53,17 +41,17 @@ class Channel(Generic[C]):
         """Mark ``transport`` as joining: from now on its events are held."""
         self.joining[transport] = []
 
-    def admit(self, transport: Transport, connection: C) -> list[Held]:
+    def admit(self, transport: Transport, connection: C) -> list[bytes]:
         """Turn a joining transport into a subscriber; returns what was held for it."""
         held = self.joining.pop(transport)
         self.transports[transport] = connection
         return held
 
-    def keep(self, held: Held, excluded: Transport | None) -> None:
+    def keep(self, text: bytes, excluded: Transport | None) -> None:
         """Hold an event for whoever is joining."""
         for transport, waiting in self.joining.items():
             if transport is not excluded:
-                waiting.append(held)
+                waiting.append(text)
 
     def remove(self, transport: Transport) -> bool:
         """Take ``transport`` out, joining or subscribed; whether it was in."""

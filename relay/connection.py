@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import anyio
-
 from relay import facts
 from relay.cluster.broker import Envelope
 from relay.errors import CloseCode, Disconnect, Refused
-from relay.membership import Departure, depart, detach, join
+from relay.membership import Departure, detach, join, leave
 from relay.protocol import messages, names
 from relay.protocol.messages import Member
 from relay.protocol.session import Action, Join, Leave, Publish, Reply, Session, Signin
@@ -65,8 +63,8 @@ class Connection:
     async def receive(self, text: str | bytes) -> None:
         """Handle one message of the client. Bad input is answered, never raised.
 
-        Returns when everything the message asked for is done. Cancelling it undoes a subscribe that was
-        under way.
+        Returns when everything the message asked for is done. Cancelled while an authorizer is asked it
+        leaves no trace; what the hub has begun later it finishes all the same.
         """
         if self.closed:
             return
@@ -77,7 +75,7 @@ class Connection:
                 if action is not None:
                     await self._perform(action)
             except Refused as refused:
-                self._refuse(refused)
+                self.refuse(refused)
             except Disconnect as disconnect:
                 self._disconnect(disconnect)
 
@@ -88,7 +86,7 @@ class Connection:
         self.heard()
         try:
             self.session.count_refusal(self._last_heard)
-            self._refuse(Refused(reason))
+            self.refuse(Refused(reason))
         except Disconnect as disconnect:
             self._disconnect(disconnect)
 
@@ -139,9 +137,7 @@ class Connection:
             case Join():
                 await join(self._node, self, action)
             case Leave():
-                self.tenant.channels.remove(action.channel, self.transport)
-                with anyio.CancelScope(shield=True):
-                    await depart(self._node, Departure(self.tenant, self.socket_id, {action.channel: action.was}))
+                await leave(self._node, self, action.channel, action.was)
             case Publish():
                 await self._publish(action)
             case Signin():
@@ -175,7 +171,8 @@ class Connection:
         self.send(messages.error(disconnect.message, disconnect.code))
         self.close(disconnect.code, disconnect.message)
 
-    def _refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused) -> None:
+        """Answer what the client asked for with why it may not have it (protocol 1.8)."""
         self.send(messages.error(refused.message, refused.code))
         if self.tenant.app.subscription_errors and refused.channel is not None:
             self.send(messages.subscription_error(refused.channel, refused.message))

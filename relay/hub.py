@@ -25,7 +25,7 @@ from relay.protocol import authorization, messages, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info
 from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
-from relay.publishing import publish_event
+from relay.publishing import publish_event, send_on
 from relay.receipts import Receipt
 from relay.transport import Transport
 
@@ -104,14 +104,18 @@ class Hub:
                 tasks.start_soon(node.keep_departing)
                 tasks.start_soon(node.keep_time)
                 task_status.started()
-                await self._stop.wait()
-                with anyio.move_on_after(_CLOSING_SECONDS):
-                    await node.settle()
+                try:
+                    await self._stop.wait()
+                    with anyio.move_on_after(_CLOSING_SECONDS):
+                        await node.settle()
+                finally:
+                    node.finishing.hurry(_CLOSING_SECONDS)
                 tasks.cancel_scope.cancel()
         finally:
             detach()
             with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
                 node.close_all()
+                node.tasks = None
                 await node.drain()
                 await node.broker.close()
             node.tasks = self._stop = None
@@ -250,7 +254,7 @@ class Hub:
             raise UsageError("user_id must not be empty")
         with self._node.in_flight:
             closed = tenant.terminate(user_id)
-            await self._node.broker.publish(Envelope(app=tenant.app.id, channel="", kind="terminate", user_id=user_id))
+            await send_on(self._node, Envelope(app=tenant.app.id, channel="", kind="terminate", user_id=user_id))
         return closed
 
     async def channels(

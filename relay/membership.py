@@ -3,30 +3,35 @@
 Joining goes through steps that may wait for other nodes. What reaches the channel meanwhile is held, and
 released right after the acknowledgement, so that a client sees every event from the moment it is told
 that it is subscribed, none before, and each member once.
+
+Once begun, these steps run to their end in the node's own task, whoever gives up waiting for them: so a
+subscribe is never half done, and what it did is undone by leaving, not by unwinding.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
 import msgspec
 
-from relay import facts
+from relay import alone, facts
 from relay.channels import Channel
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined
-from relay.errors import Refused
-from relay.presence import Consistent
+from relay.cluster.directory import Full, Joined, Left
+from relay.errors import BrokerError, Refused
+from relay.presence import Edge
 from relay.protocol import authorization, messages
-from relay.protocol.names import Kind
 from relay.protocol.session import Join, Subscription
-from relay.publishing import publish
+from relay.publishing import send_on, tell
 
 if TYPE_CHECKING:
     from relay.connection import Connection
     from relay.node import Node, Tenant
+
+_log = logging.getLogger(__name__)
 
 
 class Departure(msgspec.Struct, frozen=True):
@@ -38,34 +43,22 @@ class Departure(msgspec.Struct, frozen=True):
 
 
 async def join(node: Node, connection: Connection, request: Join) -> None:
-    """Make ``connection`` a subscriber, or leave no trace: also when cancelled or when it closes meanwhile.
+    """Make ``connection`` a subscriber, or answer why not.
 
-    Raises :class:`Refused` when nobody vouches for it or the presence channel is full.
+    Cancelled before it is decided who is coming it leaves no trace, later it is done all the same. Raises
+    :class:`Refused` when nobody vouches for the connection.
     """
-    tenant, name = connection.tenant, request.channel
     if request.unsigned:
         request = await _vouched(connection, request)
-    if connection.closed:
-        return
-    channel = tenant.channels.open(name)
-    channel.hold(connection.transport)
-    try:
-        if not channel.attached:
-            await node.broker.subscribe(tenant.app.id, name)
-            channel.attached = True
-        if not connection.closed:
-            with anyio.CancelScope(shield=True):  # what the directory did must be known, and announced
-                await _enter(node, connection, channel, request)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await leave(node, connection, name)
-        raise
+    if not connection.closed:
+        await node.finish(partial(_enter, node, connection, request))
 
 
-async def leave(node: Node, connection: Connection, channel: str) -> None:
-    """Take ``connection`` out of one channel and tell everybody concerned."""
-    subscription = detach(connection, channel)
-    await depart(node, Departure(connection.tenant, connection.socket_id, {channel: subscription or _gone}))
+async def leave(node: Node, connection: Connection, channel: str, was: Subscription) -> None:
+    """Take ``connection``, whose session forgot the channel already, out of it and tell everybody concerned."""
+    connection.tenant.channels.remove(channel, connection.transport)
+    departure = Departure(connection.tenant, connection.socket_id, {channel: was})
+    await node.finish(partial(depart, node, departure))
 
 
 def detach(connection: Connection, channel: str) -> Subscription | None:
@@ -79,8 +72,8 @@ async def depart(node: Node, departure: Departure) -> None:
     tenant, socket_id = departure.tenant, departure.socket_id
     app = tenant.app.id
     for name, subscription in departure.subscriptions.items():
-        left = await node.directory.leave(app, name, socket_id)
         user_id = subscription.member.user_id if subscription.member else None
+        left = await _left(node, tenant, socket_id, name, user_id)
         time = node.clock.time()
         if not subscription.joining:
             node.journal.record(
@@ -88,21 +81,19 @@ async def depart(node: Node, departure: Departure) -> None:
             )
         if left.last_for_user and user_id is not None:
             node.journal.record(facts.MemberRemoved(app=app, time=time, channel=name, user_id=user_id))
-            text = messages.member_removed(name, user_id)
-            envelope = Envelope(app=app, channel=name, text=text, kind="member_removed", user_id=user_id)
-            await publish(node, tenant, envelope)
+            await _announce(node, tenant, name, Edge(user_id, False, left.step))
         if left.last_in_channel:
             node.journal.record(facts.ChannelVacated(app=app, time=time, channel=name))
         if tenant.channels.get(name) is None:
-            await node.broker.unsubscribe(app, name)
-
-
-_gone = Subscription(Kind.PUBLIC, None)
-"""Stands for a subscription that is not there any more."""
+            try:
+                await node.broker.unsubscribe(app, name)
+            except BrokerError as error:
+                _unreachable("unsubscribe", app, error)
 
 
 async def _vouched(connection: Connection, request: Join) -> Join:
     """``request`` approved by the connection's own authorizer; nothing is held for it before that."""
+    subscription = connection.session.subscriptions[request.channel]
     try:
         if connection.authorize is None:
             raise request.refusal
@@ -112,40 +103,88 @@ async def _vouched(connection: Connection, request: Join) -> Join:
         member = authorization.granted(answer, request.channel)
         return connection.session.vouch(request, None if member is None else messages.identity(member))
     except BaseException:
-        connection.session.left(request.channel)
+        if connection.session.subscriptions.get(request.channel) is subscription:
+            connection.session.left(request.channel)
         raise
 
 
-async def _enter(node: Node, connection: Connection, channel: Channel[Connection], request: Join) -> None:
-    """Join in the directory, then acknowledge and announce."""
+async def _enter(node: Node, connection: Connection, request: Join) -> None:
+    """From the gate to the acknowledgement. Must run to its end once begun."""
     tenant, name = connection.tenant, request.channel
-    joined = await node.directory.join(
-        tenant.app.id, name, connection.socket_id, request.member, max_members=tenant.app.max_members
-    )
+    subscription = connection.session.subscriptions.get(name)
+    if subscription is None:
+        return  # unsubscribed or closed meanwhile
+    channel = tenant.channels.open(name)
+    channel.hold(connection.transport)
+    if not channel.attached:
+        await _attach(node, tenant, channel)
+        if connection.session.subscriptions.get(name) is not subscription:
+            return
+    joined = await _joined(node, connection, channel, request)
+    wanted = connection.session.subscriptions.get(name) is subscription
     if isinstance(joined, Full):
-        raise Refused(
-            f"Over member limit: {name} has {joined.members} users, allowed are {tenant.app.max_members}", channel=name
+        if wanted:
+            detach(connection, name)
+            await depart(node, Departure(tenant, connection.socket_id, {name: subscription}))
+            most = tenant.app.max_members
+            reason = f"Over member limit: {name} has {joined.members} users, allowed are {most}"
+            connection.refuse(Refused(reason, channel=name))
+        return
+    _see(tenant, name, joined)
+    if wanted:
+        _acknowledge(node, connection, channel, request)
+    await _tell_edges(node, tenant, request, joined)
+
+
+async def _attach(node: Node, tenant: Tenant, channel: Channel[Connection]) -> None:
+    try:
+        await node.broker.subscribe(tenant.app.id, channel.name)
+        channel.attached = True
+    except BrokerError as error:
+        _unreachable("subscribe", tenant.app.id, error)
+
+
+async def _joined(node: Node, connection: Connection, channel: Channel[Connection], request: Join) -> Joined | Full:
+    app = connection.tenant.app
+    try:
+        return await node.directory.join(
+            app.id, request.channel, connection.socket_id, request.member, max_members=app.max_members
         )
-    if not connection.closed:
-        _acknowledge(node, connection, channel, request, joined)
-    await _tell_edges(node, connection, request, joined)
-    if connection.closed:  # perhaps before it had joined, so that its own departure found nothing to undo
-        gone = Subscription(request.kind, request.member)
-        await depart(node, Departure(tenant, connection.socket_id, {name: gone}))
+    except BrokerError as error:
+        _unreachable("join", app.id, error)
+        return alone.join(channel, request.member, max_members=app.max_members)
 
 
-def _acknowledge(
-    node: Node, connection: Connection, channel: Channel[Connection], request: Join, joined: Joined
-) -> None:
+async def _left(node: Node, tenant: Tenant, socket_id: str, name: str, user_id: str | None) -> Left:
+    try:
+        return await node.directory.leave(tenant.app.id, name, socket_id)
+    except BrokerError as error:
+        _unreachable("leave", tenant.app.id, error)
+        return alone.leave(tenant.channels.get(name), user_id)
+
+
+def _unreachable(step: str, app: str, error: BrokerError) -> None:
+    _log.warning(
+        "other nodes cannot be reached: this one goes on alone", extra={"step": step, "app": app, "error": str(error)}
+    )
+
+
+def _see(tenant: Tenant, name: str, joined: Joined) -> None:
+    """Tell this node's subscribers what is new to them in a roster, the joiner first of all."""
+    channel = tenant.channels.get(name)
+    if channel is not None and channel.told is not None:
+        for edge in channel.told.roster(joined.roster, joined.step):
+            tell(channel, edge)
+
+
+def _acknowledge(node: Node, connection: Connection, channel: Channel[Connection], request: Join) -> None:
     """Admit, acknowledge and release what was held, in one go: nothing may come between (protocol 2.6)."""
     held = channel.admit(connection.transport, connection)
     connection.session.joined(request.channel)
-    roster = joined.roster if request.kind is Kind.PRESENCE else None
-    connection.send(messages.subscription_succeeded(request.channel, roster))
-    consistent = Consistent(joined.roster)
-    for event in held:
-        if event.edge is None or consistent.tells(event.edge.user_id, joined=event.edge.joined):
-            connection.send(event.text)
+    members = None if channel.told is None else channel.told.members
+    connection.send(messages.subscription_succeeded(request.channel, members))
+    for text in held:
+        connection.send(text)
     node.journal.record(
         facts.Subscribed(
             app=connection.tenant.app.id,
@@ -157,19 +196,29 @@ def _acknowledge(
     )
 
 
-async def _tell_edges(node: Node, connection: Connection, request: Join, joined: Joined) -> None:
+async def _tell_edges(node: Node, tenant: Tenant, request: Join, joined: Joined) -> None:
     """A channel's first subscriber and a user's first connection are news to others."""
-    app, name, member, time = connection.tenant.app.id, request.channel, request.member, node.clock.time()
+    app, name, member, time = tenant.app.id, request.channel, request.member, node.clock.time()
     if joined.first_in_channel:
         node.journal.record(facts.ChannelOccupied(app=app, time=time, channel=name))
     if joined.first_for_user and member is not None:
         node.journal.record(facts.MemberAdded(app=app, time=time, channel=name, user_id=member.user_id))
-        envelope = Envelope(
-            app=app,
+        await _announce(node, tenant, name, Edge(member.user_id, True, joined.step, member.info))
+
+
+async def _announce(node: Node, tenant: Tenant, name: str, edge: Edge) -> None:
+    """Tell the subscribers here, then the other nodes."""
+    channel = tenant.channels.get(name)
+    if channel is not None and channel.told is not None and channel.told.edge(edge):
+        tell(channel, edge)
+    await send_on(
+        node,
+        Envelope(
+            app=tenant.app.id,
             channel=name,
-            text=messages.member_added(name, member.user_id, member.info),
-            socket_id=connection.socket_id,
-            kind="member_added",
-            user_id=member.user_id,
-        )
-        await publish(node, connection.tenant, envelope)
+            kind="member_added" if edge.joined else "member_removed",
+            user_id=edge.user_id,
+            info=edge.info,
+            step=edge.step,
+        ),
+    )

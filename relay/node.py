@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,21 +19,24 @@ from relay.channels import Channels
 from relay.clock import Clock
 from relay.cluster.broker import Broker, Envelope
 from relay.cluster.directory import Directory
+from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Authorize, Connection
 from relay.deadlines import Deadlines, Timer
 from relay.errors import CloseCode, Disconnect, UsageError
 from relay.facts import Connected, Journal
+from relay.finishing import Finishing
 from relay.inflight import InFlight
 from relay.membership import Departure, depart
 from relay.protocol import messages
 from relay.protocol.session import Session, accept
-from relay.publishing import deliver
+from relay.publishing import deliver, hear
 from relay.transport import Transport
 
 if TYPE_CHECKING:
     from random import Random
 
 _HALF_SOCKET_ID = 10**10
+_log = logging.getLogger(__name__)
 
 
 def run_now(work: Coroutine[object, None, object]) -> None:
@@ -104,6 +109,9 @@ class Node:
         self.slow: list[Connection] = []
         """Those who could take no more, until this tick is over."""
         self._wake: anyio.Event | None = None
+        self._at_once = type(broker) is LocalBroker and type(directory) is LocalDirectory
+        """Whether broker and directory never suspend, so that nothing can come between their steps."""
+        self.finishing = Finishing(self.in_flight)
         for app in apps:
             if app.id in self.by_id or app.key in self.by_key:
                 raise UsageError(f"two Apps with id {app.id!r} or key {app.key!r}: both must be unique in a hub")
@@ -144,10 +152,13 @@ class Node:
         tenant = self.by_id.get(envelope.app)
         if tenant is None:
             return
-        if envelope.kind == "terminate" and envelope.user_id is not None:
-            tenant.terminate(envelope.user_id)
-        else:
-            deliver(self, tenant, envelope)
+        match envelope.kind:
+            case "terminate" if envelope.user_id is not None:
+                tenant.terminate(envelope.user_id)
+            case "member_added" | "member_removed":
+                hear(tenant, envelope)
+            case "event":
+                deliver(self, tenant, envelope)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` when the clock reaches ``when``; returns what takes that back."""
@@ -189,6 +200,15 @@ class Node:
         else:
             self._steps.append(counted)
 
+    async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` to its end, and raise what it raises. Whoever waits for it may give up: by an
+        ``anyio`` cancel scope or by asyncio's own ``Task.cancel``, which no scope can keep out.
+        """
+        if self.tasks is None or self._at_once:
+            await work()
+            return
+        await self.finishing.finish(self.tasks, work)
+
     async def keep_departing(self) -> None:
         """Work off departures, for ever."""
         while True:
@@ -201,7 +221,9 @@ class Node:
         while self._departures:
             departure = self._departures.popleft()
             try:
-                await depart(self, departure)
+                await self.finish(partial(depart, self, departure))
+            except Exception:  # noqa: BLE001 - an engine's mistake about one client is not the end of all others
+                _log.exception("a client's departure failed")
             finally:
                 self.in_flight.end()
 

@@ -6,16 +6,18 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from relay.channels import Edge, Held
 from relay.cluster.broker import Envelope
 from relay.errors import BrokerError
 from relay.facts import Published
 from relay.fanout import broadcast
+from relay.presence import Edge
 from relay.protocol import messages
 from relay.protocol.names import Kind, kind_of
 from relay.receipts import ChannelReceipt, Receipt, Remote
 
 if TYPE_CHECKING:
+    from relay.channels import Channel
+    from relay.connection import Connection
     from relay.node import Node, Tenant
     from relay.protocol.events import CheckedEvent
 
@@ -35,10 +37,7 @@ def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
         excluded = sender.transport
     broadcast(channel.transports, envelope.text, excluded)
     if channel.joining:
-        edge = None
-        if envelope.kind != "event" and envelope.user_id is not None:
-            edge = Edge(envelope.user_id, envelope.kind == "member_added")
-        channel.keep(Held(envelope.text, edge), excluded)
+        channel.keep(envelope.text, excluded)
     matched = len(channel.transports) + len(channel.joining)
     left_out = int(excluded in channel.transports or excluded in channel.joining) if excluded else 0
     refused = 0
@@ -47,10 +46,28 @@ def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
     return ChannelReceipt(envelope.channel, matched, matched - left_out - refused, left_out, refused)
 
 
+def tell(channel: Channel[Connection], edge: Edge) -> None:
+    """Queue a member's coming or going for everybody in ``channel``; who is joining gets the roster instead."""
+    if edge.joined:
+        text = messages.member_added(channel.name, edge.user_id, edge.info)
+    else:
+        text = messages.member_removed(channel.name, edge.user_id)
+    broadcast(channel.transports, text, None)
+
+
+def hear(tenant: Tenant, envelope: Envelope) -> None:
+    """Take in a member's coming or going on another node."""
+    channel = tenant.channels.get(envelope.channel)
+    if channel is not None and channel.told is not None and envelope.user_id is not None:
+        edge = Edge(envelope.user_id, envelope.kind == "member_added", envelope.step, envelope.info)
+        if channel.told.edge(edge):
+            tell(channel, edge)
+
+
 async def publish(node: Node, tenant: Tenant, envelope: Envelope) -> tuple[ChannelReceipt, Remote]:
     """Deliver ``envelope`` here, then hand it to the other nodes."""
     receipt = deliver(node, tenant, envelope)
-    return receipt, await _send_on(node, envelope)
+    return receipt, await send_on(node, envelope)
 
 
 async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Receipt:
@@ -62,16 +79,21 @@ async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Rece
         envelope = Envelope(app=tenant.app.id, channel=name, text=text, socket_id=event.socket_id)
         receipts[name] = deliver(node, tenant, envelope)
         envelopes.append(envelope)
-    remotes = [await _send_on(node, envelope) for envelope in envelopes]
+    remotes = [await send_on(node, envelope) for envelope in envelopes]
     if event.info:
-        for name, receipt in receipts.items():
-            receipts[name] = await _with_info(node, tenant, receipt, event.info)
+        try:
+            for name, receipt in receipts.items():
+                receipts[name] = await _with_info(node, tenant, receipt, event.info)
+        except BrokerError as error:  # the event is out already, so this is no failure to publish
+            _log.warning("the counts asked for are not known", extra={"app": tenant.app.id, "error": str(error)})
+            remotes.append("unavailable")
     result = Receipt(receipts, _worst(remotes))
     node.journal.record(Published(app=tenant.app.id, time=node.clock.time(), event=event.name, receipt=result))
     return result
 
 
-async def _send_on(node: Node, envelope: Envelope) -> Remote:
+async def send_on(node: Node, envelope: Envelope) -> Remote:
+    """Hand ``envelope`` to the other nodes; a broker that is away is logged, never raised."""
     try:
         return await node.broker.publish(envelope)
     except BrokerError as error:

@@ -31,6 +31,16 @@ class SubscriptionRefused(RelayError):
         self.message = message
         self.code = code
 
+    @property
+    def transient(self) -> bool:
+        """Whether ``code`` is the HTTP status of an auth endpoint that may answer better later, 0 for none at all."""
+        return self.code is not None and is_transient(self.code)
+
+
+def is_transient(status: int) -> bool:
+    """Whether an HTTP status, or 0 for no answer at all, says nothing about the next attempt."""
+    return status in (0, 429) or 500 <= status <= 599
+
 
 class QueueOverflow(RelayError):
     """A reader was too slow: ``lost`` events of ``channel`` are gone. Reading on gives what came after."""
@@ -62,6 +72,8 @@ class Channel:
     def __init__(self, client: Client, name: str, *, max_queued: int, overflow: Overflow) -> None:
         self.name = name
         self.state = Subscription.PENDING
+        self.asked = False
+        """Whether this connection was asked for it."""
         self.identity: Member | None = None
         self.auth: dict[str, str] | None = None
         self.refusal: SubscriptionRefused | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
+from relay.client.asking import Asking
 from relay.client.channel import Channel, Subscription, SubscriptionRefused
 from relay.client.connection import ConnectionView, State
 from relay.client.members import Members
@@ -27,12 +28,10 @@ from relay.client.subscriber import (
     SignedIn,
     Subscribed,
     Subscriber,
-    user_id_of,
 )
 from relay.errors import UsageError
 from relay.protocol import messages, names
 from relay.protocol.messages import Member
-from relay.protocol.names import Kind
 
 if TYPE_CHECKING:
     from random import Random
@@ -67,15 +66,13 @@ class Client:
         self._settings = settings
         self._random = random
         self._subscriber = Subscriber()
+        self._asking = Asking(self, self._subscriber, settings, runtime, random)
         self._link: Link | None = None
         self._channels: dict[str, Channel] = {}
         self._attempt = 0
         self._news: anyio.Event | None = None
         self._work: deque[Awaitable[object]] = deque()
         self._signed_in: str | None = None
-        self._user: Member | None = None
-        self._wants_user = False
-        self._refusal: str | None = None
 
     @property
     def socket_id(self) -> str:
@@ -113,16 +110,15 @@ class Client:
             channel.auth = None if auth is None else dict(auth)
             self._channels[name] = channel
             try:
-                await self._ask(channel)
+                await self._asking.subscribe(channel)
             except BaseException:
-                self._drop(channel)
+                self._give_up(channel)
                 raise
         try:
             await self.until(lambda: channel.state is not Subscription.PENDING or self.closed is not None)
         except BaseException:
             if channel.state is Subscription.PENDING:
-                self._drop(channel)
-                self._runtime.start_soon(lambda: self._send_if_open(self._subscriber.unsubscribe(name)))
+                self._give_up(channel)
             raise
         if channel.refusal is not None:
             raise channel.refusal
@@ -143,15 +139,16 @@ class Client:
 
         Raises :class:`SigninRefused`.
         """
-        self._user = None if user_id is None else Member(user_id, user_info)
-        self._wants_user = True
-        self._refusal = self._signed_in = None
-        await self._ask_signin()
-        await self.until(lambda: bool(self._signed_in or self._refusal or self.closed))
+        asking = self._asking
+        asking.user = None if user_id is None else Member(user_id, user_info)
+        asking.wants_user = True
+        asking.refusal = self._signed_in = None
+        await asking.signin()
+        await self.until(lambda: bool(self._signed_in or asking.refusal or self.closed))
         if self._signed_in is None:
-            self._wants_user = False
-            if self._refusal is not None:
-                raise SigninRefused(self._refusal)
+            asking.wants_user = False
+            if asking.refusal is not None:
+                raise SigninRefused(asking.refusal)
             raise self.closed or SigninRefused("the connection was lost meanwhile")
         return await self.subscribe(names.SERVER_TO_USER + self._signed_in)
 
@@ -279,7 +276,7 @@ class Client:
             self._over(closed, State.FAILED if refused else State.DISCONNECTED)
             return
         for channel in self._channels.values():
-            channel.state = Subscription.PENDING
+            channel.state, channel.asked = Subscription.PENDING, False
         self._attempt += 1
         self.connection.become(State.CONNECTING if delay == 0 else State.UNAVAILABLE)
         clock = self._runtime.clock
@@ -291,18 +288,19 @@ class Client:
         self.activity_timeout = opened.activity_timeout
         self.connection.socket_id = opened.socket_id
         self.connection.become(State.CONNECTED)
-        if self._channels or self._wants_user:
-            self._runtime.start_soon(self._resubscribe)
+        if self._channels or self._asking.wants_user:
+            self._runtime.start_soon(self._asking.again)
 
     def _refused(self, refused: RefusedByServer, event: ReceivedEvent) -> None:
         channel = self._channels.get(refused.channel or "")
         if channel is not None:
-            self._refuse(channel, SubscriptionRefused(channel.name, refused.message, refused.code), event)
+            self.refuse(channel, SubscriptionRefused(channel.name, refused.message, refused.code), event)
         elif refused.signin:
-            self._refusal = refused.message
+            self._asking.refusal = refused.message
         self.connection.error(refused.message, refused.code)
 
-    def _refuse(self, channel: Channel, refusal: SubscriptionRefused, event: ReceivedEvent | None = None) -> None:
+    def refuse(self, channel: Channel, refusal: SubscriptionRefused, event: ReceivedEvent | None = None) -> None:
+        """We are not let into ``channel``: tell whoever waits for it or is bound to it."""
         channel.refusal = refusal
         channel.state = Subscription.REFUSED
         self._channels.pop(channel.name, None)
@@ -323,6 +321,12 @@ class Client:
         self._subscriber.forget(channel.name)
         self.wake()
 
+    def _give_up(self, channel: Channel) -> None:
+        """Forget a subscribe that may be on its way to the server, and undo it there."""
+        self._drop(channel)
+        if channel.asked and self._link is not None:
+            self._runtime.start_soon(lambda: self._send_if_open(self._subscriber.unsubscribe(channel.name)))
+
     async def _reconnect(self) -> None:
         if self.closed is not None:
             return
@@ -335,46 +339,6 @@ class Client:
         if self.closed is not None:  # closed by us meanwhile
             self._link.close()
         self.pump()
-
-    async def _resubscribe(self) -> None:
-        socket_id = self.connection.socket_id
-        if self._wants_user:
-            await self._ask_signin()
-        for channel in list(self._channels.values()):
-            if channel.state is not Subscription.PENDING or self.connection.socket_id != socket_id:
-                continue
-            try:
-                await self._ask(channel)
-            except SubscriptionRefused as refusal:
-                self._refuse(channel, refusal)
-            except (Closed, UsageError):
-                return
-
-    async def _ask(self, channel: Channel) -> None:
-        socket_id = self.socket_id
-        auth = await self._authorization(channel, socket_id)
-        if self.connection.socket_id == socket_id:  # else the reconnect asks again
-            me = user_id_of(auth) or (channel.identity.id if channel.identity else None)
-            await self._send(self._subscriber.subscribe(channel.name, auth, me))
-
-    async def _ask_signin(self) -> None:
-        authenticate = self._settings.authenticate
-        if authenticate is None:
-            raise UsageError("signing in needs authenticate= or user_auth_endpoint= of connect()")
-        auth = await authenticate(self.socket_id, self._user)
-        await self._send(self._subscriber.sign_in(auth))
-
-    async def _authorization(self, channel: Channel, socket_id: str) -> Mapping[str, str]:
-        if channel.auth is not None:
-            return channel.auth
-        if names.kind_of(channel.name) in (Kind.PUBLIC, Kind.USER):
-            return {}
-        if self._settings.authorize is None:
-            raise UsageError(
-                f"{channel.name} needs authorization: make the client with authorize= or auth_endpoint=,"
-                " or pass auth= to subscribe()"
-            )
-        return await self._settings.authorize(socket_id, channel.name, channel.identity)
 
     async def _send(self, text: bytes) -> None:
         if self._link is None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from relay.client.backoff import Backoff
-from relay.client.channel import Overflow
+from relay.client.channel import Overflow, is_transient
 from relay.errors import RelayError
 from relay.protocol.messages import Member
 
@@ -18,7 +18,16 @@ Authenticate = Callable[[str, Member | None], Awaitable[Mapping[str, str]]]
 
 
 class SigninRefused(RelayError):
-    """The server did not take us for that user."""
+    """The server did not take us for that user; ``status`` is that of the auth endpoint, where it was the one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def transient(self) -> bool:
+        """Whether the auth endpoint may answer better later."""
+        return self.status is not None and is_transient(self.status)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One finished event on its way to other nodes: data only, versioned.
 
     ``text`` is what every subscriber gets, encoded once in the cluster. ``socket_id`` names the one
-    connection that does not. ``user_id`` says whom a ``member_*`` or ``terminate`` envelope is about.
+    connection that does not. ``user_id`` says whom a ``terminate`` or ``member_*`` envelope is about; the
+    latter have ``info`` (of one who joined) and the directory's ``step`` instead of a text, since each
+    node decides what is news to its own subscribers.
     """
 
     app: str
@@ -25,6 +27,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     socket_id: str | None = None
     kind: Kind = "event"
     user_id: str | None = None
+    info: msgspec.Raw | None = None
+    step: int = 0
     version: int = 1
 
 

@@ -14,12 +14,17 @@ Roster = dict[str, msgspec.Raw | None]
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """A connection is in. ``roster`` is as of this very step, the joiner included."""
+    """A connection is in. ``roster`` is as of this very step, the joiner included.
+
+    ``step`` is higher than that of every join and leave before on this channel, also when nobody was in it
+    meanwhile: it tells which of two answers that overtook each other is the newer one.
+    """
 
     first_in_channel: bool
     first_for_user: bool
     count: int
     roster: Roster
+    step: int
 
 
 class Full(msgspec.Struct, frozen=True):
@@ -29,10 +34,11 @@ class Full(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A connection is out; both False for one that was not in."""
+    """A connection is out; both False for one that was not in. ``step`` as in :class:`Joined`."""
 
     last_in_channel: bool = False
     last_for_user: bool = False
+    step: int = 0
 
 
 class Occupancy(msgspec.Struct, frozen=True):

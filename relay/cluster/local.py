@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 from relay.cluster.broker import Envelope
@@ -44,6 +45,7 @@ class LocalDirectory:
 
     def __init__(self) -> None:
         self._places: dict[str, dict[str, _Place]] = {}
+        self._steps = itertools.count(1)
 
     async def join(
         self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
@@ -63,7 +65,8 @@ class LocalDirectory:
             first_for_user = place.members.add(member, socket_id)
         place.sockets[socket_id] = member.user_id if member else None
         count = len(place.sockets)
-        return Joined(count == 1, first_for_user, count, place.members.snapshot() if place.members else {})
+        roster = place.members.snapshot() if place.members else {}
+        return Joined(count == 1, first_for_user, count, roster, next(self._steps))
 
     async def leave(self, app: str, channel: str, socket_id: str) -> Left:
         """Take a connection out; unknown is a no-op."""
@@ -75,7 +78,7 @@ class LocalDirectory:
         last_for_user = bool(place.members and user_id is not None and place.members.remove(user_id, socket_id))
         if not place.sockets:
             del places[channel]
-        return Left(not place.sockets, last_for_user)
+        return Left(not place.sockets, last_for_user, next(self._steps))
 
     async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
         """The occupied channels whose names begin with ``prefix``."""

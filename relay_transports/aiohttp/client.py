@@ -258,7 +258,7 @@ def _with_endpoints(
         assert users is not None
         status, answer = await endpoints.post(users, {"socket_id": socket_id})
         if isinstance(answer, str):
-            raise SigninRefused(f"user auth endpoint answered {status or 'nothing'}: {answer}")
+            raise SigninRefused(f"user auth endpoint answered {status or 'nothing'}: {answer}", status)
         return answer
 
     return msgspec.structs.replace(

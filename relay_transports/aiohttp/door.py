@@ -109,7 +109,11 @@ class BareSocket(SocketTransport, asyncio.Protocol):
 
     async def begin(self, admit: Admit, tail: bytes) -> None:
         """Let the client in, then read, beginning with what came behind its upgrade request."""
-        self._connection = await admit(self)
+        try:
+            self._connection = await admit(self)
+        except BaseException:
+            self.abort()
+            raise
         self._working = False
         if tail:
             self.data_received(tail)

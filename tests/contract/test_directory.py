@@ -56,6 +56,17 @@ class DirectoryContract(ABC):
     def directories(self) -> Nodes:
         """What to test."""
 
+    async def test_steps_of_a_channel_rise_also_while_nobody_is_in_it(self, directories):
+        here, there = directories
+        steps = []
+        for directory in (here, there, here):
+            steps.append((await join(directory, ROOM, "1.1", ADA)).step)
+            steps.append((await join(there, ROOM, "1.2", BOB)).step)
+            steps.append((await directory.leave("1", ROOM, "1.2")).step)
+            steps.append((await there.leave("1", ROOM, "1.1")).step)
+        assert steps == sorted(set(steps))
+        assert steps[0] > 0
+
     async def test_nobody_is_anywhere_at_first(self, directories):
         here, _ = directories
         assert await here.occupied("1", "") == {}

@@ -80,7 +80,8 @@ class Reader:
         self.astray: list[Frame] = []
         """Frames on channels that it does not take itself to be in."""
         self._story = story
-        self._asked = 0
+        self._asked: dict[str, int] = {}
+        """When it first asked for a channel it is not in yet; a subscribe that it gave up may be done all the same."""
 
     async def follow(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -93,7 +94,7 @@ class Reader:
                 await self.unsubscribe(step.channel)
 
     async def subscribe(self, channel: str, patience: int = 0) -> None:
-        self._asked = self._story.tick()
+        self._asked.setdefault(channel, self._story.tick())
         async with anyio.create_task_group() as tasks:
             if patience:
                 tasks.start_soon(_give_up, patience, tasks.cancel_scope)
@@ -108,6 +109,7 @@ class Reader:
         await self.socket.unsubscribe(channel)
         self.read()
         self.now.pop(channel, None)
+        self._asked.pop(channel, None)
 
     async def drop_after(self, wait: int) -> None:
         await checkpoints(wait)
@@ -122,7 +124,7 @@ class Reader:
             if frame.channel is None:
                 continue
             if frame.event == ACK and frame.channel not in self.now:
-                self.now[frame.channel] = Stay(frame.channel, self._asked, self._story.tick())
+                self.now[frame.channel] = Stay(frame.channel, self._asked.pop(frame.channel), self._story.tick())
                 self.stays.append(self.now[frame.channel])
             (self.now[frame.channel].frames if frame.channel in self.now else self.astray).append(frame)
 

@@ -107,5 +107,29 @@ def check_news(story: Story) -> None:
 
 @few
 @given(scripts(late=False))
+async def test_a_reader_who_counts_from_its_roster_ends_with_the_true_members(script):
+    check_members(await Story(script).play())
+
+
+@few
+@given(scripts(late=False))
 async def test_each_member_is_told_once(script):
     check_news(await Story(script).play())
+
+
+@few
+@given(scripts())
+async def test_members_are_true_in_the_end_when_answers_of_the_directory_overtake_each_other(script):
+    check_members(await Story(script).play())
+
+
+@few
+@given(scripts())
+async def test_each_member_is_told_once_when_answers_of_the_directory_overtake_each_other(script):
+    check_news(await Story(script).play())
+
+
+@few
+@given(scripts(nodes=2))
+async def test_members_are_true_in_the_end_over_two_nodes(script):
+    check_members(await Story(script).play())

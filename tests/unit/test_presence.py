@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.presence import Consistent, Roster
+from relay.presence import Edge, Roster, Told
 from relay.protocol.messages import Identity
 
 ADA, OTHER_ADA, BOB = (
@@ -73,15 +73,79 @@ def test_a_roster_is_the_set_of_users_with_a_connection(steps):
         assert (set(roster.snapshot()), len(roster)) == (has, len(has))
 
 
-@given(st.sets(users), st.lists(st.tuples(users, st.booleans()), max_size=30))
-def test_a_reader_is_told_exactly_what_changes_its_count(roster, edges):
-    consistent, present = Consistent(dict.fromkeys(roster)), set(roster)
-    for user, joined in edges:
-        assert consistent.tells(user, joined=joined) == ((user in present) != joined)
-        (present.add if joined else present.discard)(user)
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[tuple[Edge, dict[str, msgspec.Raw | None]]], set[str]]:
+    """Every edge of a channel in its true order, each with the roster after it; and who was there before them."""
+    before = draw(st.sets(users))
+    members: dict[str, msgspec.Raw | None] = dict.fromkeys(before)
+    history = []
+    for step, user in enumerate(draw(st.lists(users, max_size=20)), start=2):
+        edge = Edge(user, user not in members, step)
+        if edge.joined:
+            members[user] = None
+        else:
+            del members[user]
+        history.append((edge, dict(members)))
+    return history, before
+
+
+@given(histories(), st.randoms(use_true_random=False))
+def test_whatever_order_edges_and_rosters_come_in_what_was_told_makes_sense_and_ends_true(story, random):
+    history, before = story
+    told = Told()
+    told.roster(dict.fromkeys(before), 1)
+    known = set(before)
+    news: list[tuple[Edge, dict[str, msgspec.Raw | None] | None]] = [(edge, None) for edge, _ in history]
+    news += [one for one in history if random.random() < 0.3]
+    random.shuffle(news)
+    for edge, roster in news:
+        edges = [edge] * told.edge(edge) if roster is None else told.roster(roster, edge.step)
+        for one in edges:
+            assert one.joined == (one.user_id not in known)
+            (known.add if one.joined else known.discard)(one.user_id)
+        assert known == set(told.members)
+    assert known == set(history[-1][1] if history else before)
+
+
+def test_a_roster_tells_who_came_and_who_went():
+    told = Told()
+    told.roster({"ada": None, "bob": None}, 5)
+    assert told.roster({"bob": None, "eve": ADA.info}, 8) == [
+        Edge("ada", False, 8),
+        Edge("eve", True, 8, ADA.info),
+    ]
+    assert told.members == {"bob": None, "eve": ADA.info}
+
+
+def test_an_older_roster_teaches_nothing():
+    told = Told()
+    told.roster({"ada": None}, 5)
+    assert told.roster({"bob": None}, 4) == []
+    assert told.members == {"ada": None}
+
+
+def test_what_is_known_is_as_of_the_latest_step():
+    told = Told()
+    told.roster({}, 5)
+    assert told.step == 5
+    told.edge(Edge("ada", True, 9))
+    told.edge(Edge("bob", True, 7))
+    assert told.step == 9
+
+
+def test_of_those_who_are_gone_only_so_many_are_remembered():
+    told = Told()
+    for number in range(5000):
+        told.edge(Edge(str(number), True, 2 * number + 1))
+        told.edge(Edge(str(number), False, 2 * number + 2))
+    assert not told.edge(Edge("4999", True, 9999))
+    assert not told.edge(Edge("4000", True, 8001))
+    assert told.edge(Edge("0", True, 1))  # forgotten: the price of the bound
 
 
 def test_the_roster_given_is_not_changed():
     roster: dict[str, msgspec.Raw | None] = {"ada": None}
-    Consistent(roster).tells("ada", joined=False)
+    told = Told()
+    told.roster(roster, 1)
+    told.edge(Edge("ada", False, 2))
     assert roster == {"ada": None}

@@ -1,0 +1,161 @@
+"""A broker or directory that fails: this node goes on serving its own clients, and says so (design 3.5)."""
+
+import logging
+
+import anyio
+import pytest
+
+from relay import App, BrokerUnavailable, Hub
+from relay.cluster.broker import Envelope
+from relay.cluster.directory import Full, Joined, Left
+from relay.cluster.local import LocalBroker, LocalDirectory
+from relay.protocol.messages import Identity
+from relay.receipts import Remote
+from relay.testing import ManualClock
+from tests.unit.client import ACK, ERROR, arrive
+
+pytestmark = pytest.mark.every_loop
+
+APP = App(id="1", key="k", secret="s", client_events=True)
+
+
+class Breakable:
+    """Fails at the steps named in `broken`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: set[str] = set()
+
+    def fail_at(self, step: str) -> None:
+        if step in self.broken:
+            raise BrokerUnavailable("connection refused")
+
+
+class BreakableBroker(Breakable, LocalBroker):
+    async def subscribe(self, app: str, channel: str) -> None:
+        self.fail_at("subscribe")
+
+    async def unsubscribe(self, app: str, channel: str) -> None:
+        self.fail_at("unsubscribe")
+
+    async def publish(self, envelope: Envelope) -> Remote:
+        self.fail_at("publish")
+        return "sent"
+
+
+class BreakableDirectory(Breakable, LocalDirectory):
+    async def join(
+        self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
+    ) -> Joined | Full:
+        self.fail_at("join")
+        return await super().join(app, channel, socket_id, member, max_members=max_members)
+
+    async def leave(self, app: str, channel: str, socket_id: str) -> Left:
+        self.fail_at("leave")
+        return await super().leave(app, channel, socket_id)
+
+
+@pytest.fixture
+def broker() -> BreakableBroker:
+    return BreakableBroker()
+
+
+@pytest.fixture
+def directory() -> BreakableDirectory:
+    return BreakableDirectory()
+
+
+@pytest.fixture
+def hub(broker: BreakableBroker, directory: BreakableDirectory) -> Hub:
+    return Hub(APP, broker=broker, directory=directory, clock=ManualClock())
+
+
+async def test_an_event_that_other_nodes_cannot_get_is_delivered_here_and_the_receipt_says_so(hub, broker, caplog):
+    async with hub:
+        socket = await arrive(hub)
+        await socket.subscribe("news")
+        assert (await hub.trigger("news", "paid", "")).remote == "sent"
+        broker.broken = {"publish"}
+        receipt = await hub.trigger(["news", "orders"], "paid", "")
+        assert (receipt.remote, receipt.delivered) == ("unavailable", 1)
+        assert socket.events() == [ACK, "paid", "paid"]
+        warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert {record.getMessage() for record in warnings} == {"other nodes did not get an event"}
+
+
+async def test_client_events_and_members_are_told_here_while_other_nodes_cannot_hear(hub, broker):
+    broker.broken = {"publish"}
+    async with hub:
+        ada, bob = await arrive(hub), await arrive(hub)
+        await ada.subscribe("presence-room", "ada")
+        await bob.subscribe("presence-room", "bob")
+        await bob.say("client-typing", {}, "presence-room")
+        bob.disconnect()
+        await hub.settle()
+        added, typing, removed = ada.events()[1:]
+        assert (added, typing, removed) == (
+            "pusher_internal:member_added",
+            "client-typing",
+            "pusher_internal:member_removed",
+        )
+
+
+async def test_terminating_a_user_closes_the_connections_here_while_other_nodes_cannot_hear(hub, broker):
+    async with hub:
+        socket = await arrive(hub)
+        await socket.sign_in("ada")
+        broker.broken = {"publish"}
+        assert await hub.terminate_user_connections("ada") == 1
+        assert not socket.open
+
+
+@pytest.mark.parametrize("step", ["subscribe", "join"])
+async def test_a_subscribe_during_an_outage_is_answered_one_way_or_the_other(hub, broker, directory, step):
+    broker.broken = directory.broken = {step}
+    async with hub:
+        socket = await arrive(hub)
+        await socket.subscribe("news")
+        assert socket.events() in ([ACK], [ERROR])
+        broker.broken = directory.broken = set()
+        await socket.subscribe("orders")
+        assert (socket.events(), socket.open) == ([ACK], True)
+
+
+@pytest.mark.parametrize("step", ["leave", "unsubscribe"])
+async def test_an_unsubscribe_during_an_outage_is_no_accident(hub, broker, directory, step):
+    async with hub:
+        socket = await arrive(hub)
+        await socket.subscribe("news")
+        broker.broken = directory.broken = {step}
+        await socket.unsubscribe("news")
+        await hub.trigger("news", "paid", "")
+        assert (socket.events(), socket.open) == ([ACK], True)
+
+
+@pytest.mark.parametrize("step", ["leave", "unsubscribe", "publish"])
+async def test_a_client_that_leaves_during_an_outage_does_not_take_the_hub_with_it(hub, broker, directory, step):
+    async with hub:
+        leaving, staying = await arrive(hub), await arrive(hub)
+        for socket, user in ((leaving, "ada"), (staying, "bob")):
+            await socket.subscribe("presence-room", user)
+            await socket.subscribe("private-" + user)
+        staying.frames()
+        broker.broken = directory.broken = {step}
+        leaving.disconnect()
+        with anyio.fail_after(5):
+            await hub.settle()
+        await hub.trigger("private-bob", "paid", "")
+        assert (staying.events()[-1], staying.open) == ("paid", True)
+
+
+async def test_a_broker_that_cannot_start_is_the_embedding_programs_to_see_and_the_hub_may_be_run_again(hub, broker):
+    async def fail(receive: object) -> None:
+        raise BrokerUnavailable("connection refused")
+
+    broker.start = fail
+    with pytest.raises(BrokerUnavailable):
+        await hub.run()
+    assert not hub.running
+    del broker.start
+    async with hub:
+        assert hub.running
