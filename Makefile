@@ -9,7 +9,7 @@ BIN := .venv/bin
 NODE_MODULES := tests/e2e/js/node_modules/.stamp examples/demo/node_modules/.stamp
 SOURCES = $(wildcard relay relay_transports benchmarks examples tests)
 
-.PHONY: help setup serve test test-plugins test-pythons check fmt bench docs clean debian
+.PHONY: help setup serve test test-plugins test-pythons autobahn check fmt bench bench-quick docs clean debian
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +31,10 @@ test-plugins: .venv/.dev ## run the pytest plugin's tests, also beside pytest-as
 test-pythons: ## run the unit and property tests on each of PYTHONS that is installed
 	.ci/test-pythons $(PYTHONS)
 
+autobahn: .venv/.dev ## let the Autobahn test suite judge the WebSocket server; needs Python 2.7
+	.ci/autobahn
+	$(BIN)/python -m tests.autobahn.suite $(ARGS)
+
 check: .venv/.dev ## check format, lint, types and layers; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -41,9 +45,12 @@ fmt: .venv/.dev ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev ## measure fan-out over sockets (ARGS="..." go to it), then tests and fan-out in-process
-	$(BIN)/python -m benchmarks.fanout $(ARGS)
-	$(BIN)/python -m benchmarks.inprocess
+bench: .venv/.dev ## measure Relay beside its peers, write the page; ARGS="fanout rest --rounds 3" chooses
+	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks report
+
+bench-quick: .venv/.dev ## hold Relay to the ratios in benchmarks/budgets.toml, in under two minutes
+	$(BIN)/python -m benchmarks quick $(ARGS)
 
 docs: .venv/.dev ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relay.app import App
+    from relay.client.publisher import Publisher
     from relay.connection import Connection
     from relay.errors import (
         BrokerError,
@@ -28,6 +29,7 @@ else:
     # The pytest plugin lives in here and is loaded into every project's tests: a name is imported when it is used.
     _MODULES = {
         "relay.app": ("App",),
+        "relay.client.publisher": ("Publisher",),
         "relay.connection": ("Connection",),
         "relay.errors": (
             "BrokerError",
@@ -76,6 +78,7 @@ __all__ = [
     "HubClosed",
     "Member",
     "ProtocolError",
+    "Publisher",
     "Receipt",
     "Refused",
     "RelayError",

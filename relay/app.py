@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from relay.backlog import POLICIES, Policy
 from relay.errors import UsageError
 
 _URL_FORM = "https://KEY:SECRET@HOST/apps/APP_ID"
@@ -17,6 +18,7 @@ _positive = (
     "activity_timeout",
     "pong_timeout",
     "max_backlog",
+    "max_backlog_frames",
     "max_message_bytes",
     "max_event_bytes",
     "max_event_channels",
@@ -57,8 +59,18 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Seconds a pinged client has to show life before it is closed with 4201."""
     max_connections: int | None = None
     """Connections at once on this node; one more is closed with 4004. None: no bound."""
+    slow_consumers: Policy = "disconnect"
+    """What becomes of a client that does not keep up: ``disconnect`` closes it with 4100, ``drop_oldest`` drops the
+    oldest events that wait for it, ``latest_only`` keeps of what waits only the newest of each channel and event name.
+    """
     max_backlog: int = 1 << 20
-    """Bytes that may wait for one slow client before it is disconnected with 4100."""
+    """Bytes that may wait for one slow client before ``slow_consumers`` decides."""
+    max_backlog_frames: int = 10_000
+    """Frames that may wait for one slow client before ``slow_consumers`` decides."""
+    flush_interval: float = 0.0
+    """Seconds, at most 1, that events of one connection are gathered before they are written together. 0 writes at
+    the end of the event loop's turn; a little more saves CPU where many events go to many clients.
+    """
     max_message_bytes: int = 256 << 10
     """Bytes of one frame from a client; a larger one ends the connection with 1009."""
     max_event_bytes: int = 10_240
@@ -95,6 +107,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"App.{field} must be a whole number above 0, got {value!r}")
+        if problem := _no_policy(self.slow_consumers) or _no_interval(self.flush_interval):
+            raise UsageError(problem)
 
     def __repr__(self) -> str:
         return f"App(id={self.id!r}, key={self.key!r}, secret='***')"
@@ -111,7 +125,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """
         try:
             parts = urlsplit(url)
-            host = parts.hostname
+            host, _ = parts.hostname, parts.port
         except ValueError:  # its text may quote the secret
             raise UsageError(f"Pusher URL cannot be read: should be {_URL_FORM}, special characters escaped") from None
         head, _, app_id = parts.path.rstrip("/").rpartition("/")
@@ -174,6 +188,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         if not isinstance(table, Mapping):
             raise UsageError(f"{where}should be a table of App fields, got {type(table).__name__}")
         check_keys(table, cls.__struct_fields__, where)
+        if problem := _no_policy(table.get("slow_consumers", POLICIES[0])):  # msgspec would not tell what is allowed
+            raise UsageError(where + problem)
         try:
             return msgspec.convert(table, cls)
         except msgspec.ValidationError as error:
@@ -187,6 +203,23 @@ def _check_text(field: str, value: object) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise UsageError(f"App.{field} must be text that UTF-8 can say") from None
+
+
+def _no_policy(value: object) -> str | None:
+    """What is wrong with ``value`` as a policy, if anything is."""
+    if value in POLICIES:
+        return None
+    allowed = ", ".join(map(repr, POLICIES))
+    near = difflib.get_close_matches(value, POLICIES, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"App.slow_consumers must be one of {allowed}, got {value!r}{hint}"
+
+
+def _no_interval(value: object) -> str | None:
+    """What is wrong with ``value`` as a flush interval, if anything is."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return None
+    return f"App.flush_interval must be a number of seconds from 0 to 1, got {value!r}"
 
 
 def check_keys(table: Mapping[str, object], allowed: Sequence[str], where: str) -> None:

@@ -11,6 +11,8 @@ from relay.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from relay.fanout import Batch
+
 C = TypeVar("C")
 """A connection; this module only keeps it."""
 
@@ -23,13 +25,15 @@ class Channel(Generic[C]):
     who is in a presence channel.
     """
 
-    __slots__ = ("attached", "joining", "name", "told", "transports")
+    __slots__ = ("attached", "batch", "joining", "name", "told", "transports")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.transports: dict[Transport, C] = {}
         self.joining: dict[Transport, list[bytes]] = {}
         self.attached = False
+        self.batch: Batch | None = None
+        """What its subscribers share in this tick; ends when one comes or goes."""
         self.told = Told() if kind_of(name) is Kind.PRESENCE else None
 
     @property
@@ -45,6 +49,7 @@ class Channel(Generic[C]):
         """Turn a joining transport into a subscriber; returns what was held for it."""
         held = self.joining.pop(transport)
         self.transports[transport] = connection
+        self._end_batch()
         return held
 
     def keep(self, text: bytes, excluded: Transport | None) -> None:
@@ -55,8 +60,16 @@ class Channel(Generic[C]):
 
     def remove(self, transport: Transport) -> bool:
         """Take ``transport`` out, joining or subscribed; whether it was in."""
-        found = self.transports.pop(transport, None) is not None
+        found = transport in self.transports
+        if found:
+            del self.transports[transport]
+            self._end_batch()
         return self.joining.pop(transport, None) is not None or found
+
+    def _end_batch(self) -> None:
+        if self.batch is not None:
+            self.batch.open = False
+            self.batch = None
 
 
 class Channels(Generic[C]):

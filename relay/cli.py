@@ -1,4 +1,4 @@
-"""``relay serve``: a hub of its own, for programs that do not embed one."""
+"""``relay serve``: a hub of its own, for programs that do not embed one. ``relay bench``: how fast it is here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import msgspec
 
 from relay import __version__
 from relay.app import App
+from relay.backlog import POLICIES
 from relay.config import Config, ServerConfig, parse_config
 from relay.errors import UsageError
 from relay.hub import Hub
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 _CREDENTIALS = ("app_id", "key", "secret")
+_SETTINGS = ("client_events", "slow_consumers", "max_backlog", "max_backlog_frames", "flush_interval")
+"""Flags that stand for fields of every App."""
+
 _SHUTDOWN_SECONDS = 10.0
 
 
@@ -45,18 +49,32 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--app-id", metavar="ID", help="digits only, since some SDKs take nothing else")
     serve.add_argument("--key", help="the App's public key")
     serve.add_argument("--secret", help="the App's secret")
-    serve.add_argument("--client-events", action="store_true", help="let clients send client- events")
+    serve.add_argument("--client-events", action="store_true", default=None, help="let clients send client- events")
+    slow = "what becomes of clients that do not keep up (default: disconnect)"
+    serve.add_argument("--slow-consumers", choices=POLICIES, help=slow)
+    serve.add_argument("--max-backlog", type=_count, metavar="BYTES", help="bytes that may wait for one client")
+    serve.add_argument(
+        "--max-backlog-frames", type=_count, metavar="FRAMES", help="frames that may wait for one client"
+    )
+    serve.add_argument(
+        "--flush-interval", type=_seconds, metavar="SECONDS", help="to gather events of one client for (default: 0)"
+    )
+    bench = commands.add_parser("bench", add_help=False, help="measure Relay beside its peers, in a checkout of Relay")
+    bench.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 2 for a wrong call, with one sentence on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["bench"]:  # whose arguments are the benchmark's to read
+        return _bench(given[1:])
     parser = build_parser()
-    options, unknown = parser.parse_known_args(arguments)
+    options, unknown = parser.parse_known_args(given)
     if unknown:  # argparse would repeat the value beside it, which may be a secret
         parser.error(_told(unknown[0].partition("=")[0], _flags(parser)))
     try:
-        return _serve(_configuration(options))
+        return _serve(configuration(options))
     except UsageError as error:
         print(f"relay: {error}", file=sys.stderr)
         return 2
@@ -85,7 +103,24 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _configuration(options: argparse.Namespace) -> Config:
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 1:
+        raise argparse.ArgumentTypeError(f"should be a number of seconds from 0 to 1, got {text!r}")
+    return seconds
+
+
+def configuration(options: argparse.Namespace) -> Config:
+    """What the parsed command line asks for. Raises :class:`UsageError`."""
     given = {name: getattr(options, name) for name in _CREDENTIALS if getattr(options, name)}
     if options.config is not None:
         if given:
@@ -104,9 +139,8 @@ def _configuration(options: argparse.Namespace) -> Config:
         config = Config(ServerConfig(), (App(id=given["app_id"], key=given["key"], secret=given["secret"]),))
     else:
         config = Config(ServerConfig(), (App.from_env(),))
-    apps = config.apps
-    if options.client_events:
-        apps = tuple(msgspec.structs.replace(app, client_events=True) for app in apps)
+    settings = {name: value for name in _SETTINGS if (value := getattr(options, name)) is not None}
+    apps = tuple(msgspec.structs.replace(app, **settings) for app in config.apps)
     flags = {name: value for name in ("host", "port", "prefix") if (value := getattr(options, name)) is not None}
     return Config(msgspec.structs.replace(config.server, **flags), apps)
 
@@ -119,9 +153,22 @@ def _serve(config: Config) -> int:
     except ImportError as error:
         raise UsageError(f"'relay serve' needs the aiohttp extra: pip install 'relay-hub[aiohttp]' ({error})") from None
     application = web.Application()
-    setup(application, Hub(*config.apps), prefix=config.server.prefix)
+    setup(application, Hub(*config.apps), prefix=config.server.prefix, alone=True)
     ids = ", ".join(app.id for app in config.apps)
     return serve_application(application, config.server, f"apps: {ids}")
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    try:
+        from benchmarks.harness.commands import main as measure
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "benchmarks":
+            told = "the benchmarks are not in the package: clone Relay's repository and run 'make bench' there"
+        else:
+            told = f"'relay bench' needs the bench group: pip install --group bench ({error})"
+        print(f"relay: {told}", file=sys.stderr)
+        return 2
+    return measure(arguments)
 
 
 def serve_application(application: web.Application, server: ServerConfig, what: str) -> int:

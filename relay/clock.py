@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 
@@ -28,6 +29,14 @@ class Clock(Protocol):
         """
 
 
+_GRAIN: Final = 0.02
+"""Seconds of the wheel that timers are on. Pings of thousands of connections come due in a few turns of the loop
+instead of one turn for each; nothing is early, and at most this late."""
+_HAIR: Final = 1e-6
+"""Seconds by which a whole millisecond is missed on purpose: uvloop counts in them, and a timer that comes a hair too
+early is asked for again and again until it is due (measured: 100 turns of the loop for one wait)."""
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -40,8 +49,11 @@ class SystemClock:
         return time.time()
 
     async def wait(self, event: anyio.Event, until: float | None) -> None:
-        """Wait for real."""
-        with anyio.move_on_after(None if until is None else max(0.0, until - time.monotonic())):
+        """Wait for real; a little too long rather than too short."""
+        seconds = None if until is None else math.ceil(until / _GRAIN) * _GRAIN - time.monotonic()
+        if seconds is not None:
+            seconds = max(0.0, math.ceil(seconds * 1000) / 1000 - _HAIR)
+        with anyio.move_on_after(seconds):
             await event.wait()
 
     def attach(self, settle: Callable[[], Awaitable[None]], due: Callable[[], float | None]) -> Callable[[], None]:

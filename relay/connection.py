@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from relay.node import Node, Tenant
 
 _LONGEST_REMEMBERED = 1000
+_INTERNAL_ERROR = 1011
+_log = logging.getLogger(__name__)
 
 Authorize = Callable[[str], Awaitable[Member | bool]]
 """Asked with a channel name when a client wants in without ``auth``: a member, True or False."""
@@ -32,7 +35,7 @@ class Connection:
     that are no messages.
     """
 
-    __slots__ = ("_last_heard", "_node", "_pinged", "authorize", "closed", "session", "tenant", "transport")
+    __slots__ = ("_last_heard", "_lost", "_node", "_pinged", "authorize", "closed", "session", "tenant", "transport")
 
     def __init__(
         self, node: Node, tenant: Tenant, transport: Transport, session: Session, authorize: Authorize | None
@@ -45,6 +48,7 @@ class Connection:
         self.closed = False
         self._last_heard = node.clock.now()
         self._pinged = False
+        self._lost = 0
 
     @property
     def socket_id(self) -> str:
@@ -78,6 +82,9 @@ class Connection:
                 self.refuse(refused)
             except Disconnect as disconnect:
                 self._disconnect(disconnect)
+            except Exception:  # noqa: BLE001 - a mistake of ours ends one connection, and nobody else's
+                _log.exception("a message could not be handled")
+                self.close(_INTERNAL_ERROR, "Internal error")
 
     def reject(self, reason: str) -> None:
         """Refuse something that is no message at all, a binary frame for instance (protocol 1.9)."""
@@ -116,6 +123,33 @@ class Connection:
             self._pinged = True
             due = now + app.pong_timeout
         self._node.schedule(self, due)
+
+    def overflow(self) -> None:
+        """For its transport, in the middle of fan-out: it can take no more."""
+        self._node.overflow(self)
+
+    def lost(self, count: int) -> None:
+        """For its transport, in the middle of fan-out: ``count`` events for it were lost."""
+        if not self._lost:
+            self._node.lose(self)
+        self._lost += count
+        self.tenant.lost += count
+
+    def tell_lost(self) -> None:
+        """Tell what was lost since it was told last."""
+        count, self._lost = self._lost, 0
+        if count:
+            app = self.tenant.app
+            self._node.journal.record(
+                facts.EventsLost(
+                    app=app.id,
+                    time=self._node.clock.time(),
+                    socket_id=self.socket_id,
+                    count=count,
+                    policy=app.slow_consumers,
+                    backlog=self.transport.backlog,
+                )
+            )
 
     def overflowed(self) -> None:
         """Its transport could take no more: the client does not read, and is told to come back later."""
@@ -190,6 +224,7 @@ class Connection:
         if self.closed:
             return
         self.closed = True
+        self.tell_lost()
         self.tenant.forget(self)
         self._node.deadlines.discard(self)
         subscriptions = {}

@@ -104,6 +104,17 @@ class SlowConsumer(Fact, frozen=True, kw_only=True):
     backlog: int
 
 
+class EventsLost(Fact, frozen=True, kw_only=True):
+    """A client does not keep up and lost ``count`` events, as its App's ``policy`` wants it; ``backlog`` bytes are
+    waiting for it. At most one such fact for each connection and turn of the loop.
+    """
+
+    socket_id: str
+    count: int
+    policy: str
+    backlog: int
+
+
 class RefusedRequest(Fact, frozen=True, kw_only=True):
     """A client asked for something it may not have."""
 

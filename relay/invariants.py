@@ -20,6 +20,7 @@ def stats(tenant: Tenant) -> Stats:
         channels=len(tenant.channels),
         subscriptions=sum(len(channel.transports) for channel in tenant.channels),
         users=len(tenant.users),
+        lost=tenant.lost,
     )
 
 

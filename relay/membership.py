@@ -24,7 +24,7 @@ from relay.cluster.directory import Full, Joined, Left
 from relay.errors import BrokerError, Refused
 from relay.presence import Edge
 from relay.protocol import authorization, messages
-from relay.protocol.session import Join, Subscription
+from relay.protocol.session import Join, Subscription, naming
 from relay.publishing import send_on, tell
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ async def join(node: Node, connection: Connection, request: Join) -> None:
     :class:`Refused` when nobody vouches for the connection.
     """
     if request.unsigned:
-        request = await _vouched(connection, request)
+        try:
+            request = await _vouched(connection, request)
+        except Refused as refused:
+            raise naming(refused, request.channel) from None
     if not connection.closed:
         await node.finish(partial(_enter, node, connection, request))
 
@@ -100,11 +103,15 @@ async def _vouched(connection: Connection, request: Join) -> Join:
         answer = await connection.authorize(request.channel)
         if connection.closed:
             return request
-        member = authorization.granted(answer, request.channel)
-        return connection.session.vouch(request, None if member is None else messages.identity(member))
-    except BaseException:
+        member = authorization.granted(connection.tenant.app, answer, request.channel)
+        return connection.session.vouch(request, member)
+    except BaseException as error:
         if connection.session.subscriptions.get(request.channel) is subscription:
             connection.session.left(request.channel)
+        if isinstance(error, Exception) and not isinstance(error, Refused):  # the embedding program's to mend
+            _log.exception("an authorizer failed", extra={"channel": request.channel})
+            reason = f"Not authorized to subscribe to {request.channel}: try again later"
+            raise Refused(reason, channel=request.channel) from None
         raise
 
 

@@ -15,6 +15,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from relay.app import App
+from relay.backlog import Bounds
 from relay.channels import Channels
 from relay.clock import Clock
 from relay.cluster.broker import Broker, Envelope
@@ -52,10 +53,13 @@ def run_now(work: Coroutine[object, None, object]) -> None:
 class Tenant:
     """One App on this node: its connections by socket id, its channels, its signed-in users."""
 
-    __slots__ = ("app", "channels", "connections", "users")
+    __slots__ = ("app", "bounds", "channels", "connections", "lost", "users")
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self.bounds = Bounds(app.max_backlog, app.max_backlog_frames, app.slow_consumers)
+        self.lost = 0
+        """Events that slow clients lost, since the hub was made."""
         self.connections: dict[str, Connection] = {}
         self.channels: Channels[Connection] = Channels()
         self.users: dict[str, dict[Connection, None]] = {}
@@ -108,6 +112,8 @@ class Node:
         self._departed: anyio.Event | None = None
         self.slow: list[Connection] = []
         """Those who could take no more, until this tick is over."""
+        self._losing: list[Connection] = []
+        """Those who lost events in this tick."""
         self._wake: anyio.Event | None = None
         self._at_once = type(broker) is LocalBroker and type(directory) is LocalDirectory
         """Whether broker and directory never suspend, so that nothing can come between their steps."""
@@ -135,7 +141,7 @@ class Node:
             raise Disconnect("Over capacity", CloseCode.OVER_CAPACITY)
         session = Session(app, self._new_socket_id(tenant))
         connection = Connection(self, tenant, transport, session, authorize)
-        transport.bound(app.max_backlog, lambda: self._overflow(connection))
+        transport.bound(tenant.bounds, connection.overflow, connection.lost)
         tenant.connections[session.socket_id] = connection
         connection.send(messages.connection_established(session.socket_id, app.activity_timeout))
         self.schedule(connection, self.clock.now() + app.activity_timeout)
@@ -237,9 +243,24 @@ class Node:
     def _do_what_is_due(self) -> None:
         while self.slow:
             self.slow.pop().overflowed()
+        losing, self._losing = self._losing, []
+        for connection in losing:
+            connection.tell_lost()
         now = self.clock.now()
         for item in self.deadlines.pop_due(now):
             item.expire(now)
+
+    def overflow(self, connection: Connection) -> None:
+        """Disconnect ``connection`` when this tick is over: it can take no more."""
+        self.slow.append(connection)
+        if self._wake is not None:
+            self._wake.set()
+
+    def lose(self, connection: Connection) -> None:
+        """Let ``connection`` tell what it lost when this tick is over."""
+        self._losing.append(connection)
+        if self._wake is not None:
+            self._wake.set()
 
     async def settle(self) -> None:
         """Return when nothing is under way and nothing is due now."""
@@ -251,7 +272,7 @@ class Node:
                     await self._steps.popleft()()
             await self.in_flight.idle()
             due = self.deadlines.next()
-            if not self.in_flight and not self.slow and (due is None or due > self.clock.now()):
+            if not self.in_flight and not self.slow and not self._losing and (due is None or due > self.clock.now()):
                 return
 
     def close_all(self) -> None:
@@ -259,11 +280,6 @@ class Node:
         for tenant in self.tenants:
             for connection in list(tenant.connections.values()):
                 connection.close(CloseCode.RECONNECT, "Please reconnect immediately")
-
-    def _overflow(self, connection: Connection) -> None:
-        self.slow.append(connection)
-        if self._wake is not None:
-            self._wake.set()
 
     def _new_socket_id(self, tenant: Tenant) -> str:
         while True:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from relay.cluster.broker import Envelope
 from relay.errors import BrokerError
 from relay.facts import Published
-from relay.fanout import broadcast
+from relay.fanout import fan_out
 from relay.presence import Edge
 from relay.protocol import messages
 from relay.protocol.names import Kind, kind_of
@@ -35,7 +37,8 @@ def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
     excluded = None
     if envelope.socket_id is not None and (sender := tenant.connections.get(envelope.socket_id)) is not None:
         excluded = sender.transport
-    broadcast(channel.transports, envelope.text, excluded)
+    lost = tenant.lost
+    fan_out(channel, envelope.text, excluded)
     if channel.joining:
         channel.keep(envelope.text, excluded)
     matched = len(channel.transports) + len(channel.joining)
@@ -43,7 +46,9 @@ def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
     refused = 0
     if node.slow:  # those who could take no more, just now or earlier in this tick
         refused = sum(one.transport in channel.transports and one.transport is not excluded for one in node.slow)
-    return ChannelReceipt(envelope.channel, matched, matched - left_out - refused, left_out, refused)
+    return ChannelReceipt(
+        envelope.channel, matched, matched - left_out - refused, left_out, refused, lost=tenant.lost - lost
+    )
 
 
 def tell(channel: Channel[Connection], edge: Edge) -> None:
@@ -52,7 +57,7 @@ def tell(channel: Channel[Connection], edge: Edge) -> None:
         text = messages.member_added(channel.name, edge.user_id, edge.info)
     else:
         text = messages.member_removed(channel.name, edge.user_id)
-    broadcast(channel.transports, text, None)
+    fan_out(channel, text)
 
 
 def hear(tenant: Tenant, envelope: Envelope) -> None:
@@ -112,14 +117,7 @@ async def counts(node: Node, tenant: Tenant, channel: str, info: Sequence[str]) 
 
 
 async def _with_info(node: Node, tenant: Tenant, receipt: ChannelReceipt, info: Sequence[str]) -> ChannelReceipt:
-    return ChannelReceipt(
-        receipt.channel,
-        receipt.matched,
-        receipt.queued,
-        receipt.excluded,
-        receipt.refused,
-        await counts(node, tenant, receipt.channel, info),
-    )
+    return msgspec.structs.replace(receipt, info=await counts(node, tenant, receipt.channel, info))
 
 
 def _worst(remotes: Sequence[Remote]) -> Remote:

@@ -7,6 +7,7 @@ plain functions, so they work under anyio's plugin, pytest-asyncio and pytest-ai
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,8 +42,9 @@ def relay_factory(request: pytest.FixtureRequest) -> Iterator[Callable[..., Kit]
         return kit
 
     yield make
-    for kit in kits:
-        kit.close()
+    with ExitStack() as stack:  # all of them, whatever one raises
+        for kit in kits:
+            stack.callback(kit.close)
 
 
 @pytest.fixture
@@ -75,6 +77,15 @@ def relay_server_factory() -> Iterator[Callable[..., Server]]:
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test in which a client's callback failed and no assertion told so."""
+    yield
+    none: list[Kit] = []
+    for kit in item.stash.get(_kits, none):
+        kit.raise_failures()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,8 +14,9 @@ class ChannelReceipt(msgspec.Struct, frozen=True):
     """One channel's share of a publish, on this node.
 
     ``matched`` subscribers were there: ``queued`` of them will get the event, ``excluded`` is 1 where the
-    named socket was among them, ``refused`` could take no more (slow, and now disconnected).
-    ``info`` holds the counts that were asked for.
+    named socket was among them, ``refused`` could take no more (slow, and now disconnected). ``lost`` events that
+    waited for slow subscribers had to make room for this one (``App.slow_consumers``); this one itself counts where it
+    found no room. ``info`` holds the counts that were asked for.
     """
 
     channel: str
@@ -24,6 +25,7 @@ class ChannelReceipt(msgspec.Struct, frozen=True):
     excluded: int = 0
     refused: int = 0
     info: Mapping[str, int] = {}
+    lost: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -43,3 +45,8 @@ class Receipt(msgspec.Struct, frozen=True):
     def delivered(self) -> int:
         """How many local connections the event was queued for."""
         return sum(channel.queued for channel in self.channels.values())
+
+    @property
+    def lost(self) -> int:
+        """How many events slow subscribers lost for this one."""
+        return sum(channel.lost for channel in self.channels.values())

@@ -29,6 +29,7 @@ class WebSocketFraming:
     """Events as WebSocket text frames: the same bytes for every subscriber."""
 
     ping = frame(PING, b"")
+    shares = True
 
     def frame(self, text: bytes) -> bytes:
         """One text frame."""
@@ -36,6 +37,12 @@ class WebSocketFraming:
         if 126 <= size < 65536:  # nearly every event
             return b"\x81\x7e" + size.to_bytes(2, "big") + text
         return frame(TEXT, text)
+
+    def text(self, frame: bytes) -> bytes | None:
+        """The payload of a text frame, None for a control frame."""
+        if frame[:1] != b"\x81":
+            return None
+        return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
 WEBSOCKET = WebSocketFraming()

@@ -145,6 +145,11 @@ def close_code(payload: bytes) -> int:
     return int.from_bytes(payload[:2], "big") if payload else 1005
 
 
+def may_close_with(code: int) -> bool:
+    """Whether a close frame may carry ``code`` (RFC 6455, 7.4)."""
+    return code in _LEGAL_CODES or 3000 <= code <= 4999
+
+
 def _checked_text(payload: bytes) -> bytes:
     try:
         payload.decode()
@@ -156,8 +161,7 @@ def _checked_text(payload: bytes) -> bytes:
 def _checked_close(payload: bytes) -> bytes:
     if not payload:
         return payload
-    code = close_code(payload)
-    if len(payload) < 2 or not (code in _LEGAL_CODES or 3000 <= code <= 4999):
+    if len(payload) < 2 or not may_close_with(close_code(payload)):
         raise _Wrong(1002, "illegal close code")
     _checked_text(payload[2:])
     return payload

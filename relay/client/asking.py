@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from relay.client.channel import Channel, Subscription, SubscriptionRefused
 from relay.client.runtime import Closed, Runtime
 from relay.client.settings import Settings, SigninRefused
-from relay.client.subscriber import Subscriber, user_id_of
+from relay.client.subscriber import Subscriber, member_of
 from relay.errors import RelayError, UsageError
 from relay.protocol import names
 from relay.protocol.messages import Member
@@ -42,36 +42,65 @@ class Asking:
         self._runtime = runtime
         self._random = random
 
+    def channel(self, name: str, who: Member | None, auth: Mapping[str, str] | None) -> Channel:
+        """A new channel, to be asked for as ``who``; with ``auth``, which is good for this connection."""
+        client, settings = self._client, self._settings
+        channel = client.channel_class(client, name, max_queued=settings.max_queued, overflow=settings.overflow)
+        channel.identity = who
+        if auth is not None:
+            channel.auth, channel.auth_for = dict(auth), client.connection.socket_id
+        return channel
+
     async def subscribe(self, channel: Channel) -> None:
         """Ask for ``channel``; the answer comes later. Raises what its authorizer raises, and :class:`Closed`."""
         client = self._client
         socket_id = client.socket_id
         auth = await self._authorization(channel, socket_id)
-        if client.connection.socket_id == socket_id:  # else the reconnect asks again
-            me = user_id_of(auth) or (channel.identity.id if channel.identity else None)
+        await client.undo()  # now, so that nothing comes between noting that we ask and asking
+        wanted = channel.state is Subscription.PENDING and not channel.asked
+        if wanted and client.connection.socket_id == socket_id:  # else nobody has to, or the reconnect asks again
+            me = member_of(auth) or channel.identity
             channel.asked = True
-            await client.send_raw(self._subscriber.subscribe(channel.name, auth, me))
+            try:
+                await client.send_raw(self._subscriber.subscribe(channel.name, auth, me.id if me else None))
+            except Exception:
+                channel.asked = False
+                self._subscriber.not_sent(channel.name)
+                raise
 
     async def signin(self) -> None:
         """Ask to be signed in; the answer comes later."""
         authenticate = self._settings.authenticate
         if authenticate is None:
             raise UsageError("signing in needs authenticate= or user_auth_endpoint= of connect()")
-        auth = await authenticate(self._client.socket_id, self.user)
-        await self._client.send_raw(self._subscriber.sign_in(auth))
+        socket_id = self._client.socket_id
+        auth = await authenticate(socket_id, self.user)
+        if self._client.connection.socket_id == socket_id:  # as above
+            await self._client.send_raw(self._subscriber.sign_in(auth))
+
+    def refuse(self, message: str) -> None:
+        """We are not taken for the user we want to be."""
+        self.refusal, self.wants_user = message, False
 
     async def again(self, attempt: int = 0) -> None:
         """Ask for everything that this connection was not asked for. Never raises.
 
         What an auth endpoint cannot answer for the time being is asked for again later.
         """
-        connection, later = self._client.connection, False
+        connection = self._client.connection
         socket_id = connection.socket_id
+        if socket_id is None:
+            return  # lost already; the next connection asks
+        later = False
         if self.wants_user and self._subscriber.user_id is None:
             later = not await self._done(self.signin, None)
+        anonymous = later
         for channel in self._client.channels.values():
-            if channel.state is Subscription.PENDING and not channel.asked and connection.socket_id == socket_id:
-                later = not await self._done(partial(self.subscribe, channel), channel) or later
+            if channel.state is not Subscription.PENDING or channel.asked or connection.socket_id != socket_id:
+                continue
+            if anonymous and names.kind_of(channel.name) is Kind.USER:
+                continue  # only the user gets into it
+            later = not await self._done(partial(self.subscribe, channel), channel) or later
         backoff = self._settings.reconnect
         if later and backoff is not None and connection.socket_id == socket_id:
             delay = backoff.delay(_LATER, attempt, self._random)
@@ -101,17 +130,22 @@ class Asking:
 
     def _not_let_in(self, channel: Channel | None, message: str, refusal: RelayError | None) -> None:
         if channel is None:
-            self.refusal = message
-        else:
+            self.refuse(message)
+        elif channel.state is Subscription.PENDING:
             known = refusal if isinstance(refusal, SubscriptionRefused) else SubscriptionRefused(channel.name, message)
             self._client.refuse(channel, known)
         self._client.connection.error(message, None)
 
     async def _authorization(self, channel: Channel, socket_id: str) -> Mapping[str, str]:
-        if channel.auth is not None:
+        if channel.auth is not None and channel.auth_for == socket_id:
             return channel.auth
         if names.kind_of(channel.name) in (Kind.PUBLIC, Kind.USER):
             return {}
+        if self._settings.authorize is None and channel.auth is not None:
+            raise SubscriptionRefused(
+                channel.name,
+                "its auth= was for the connection that was lost: make the client with authorize= or auth_endpoint=",
+            )
         if self._settings.authorize is None:
             raise UsageError(
                 f"{channel.name} needs authorization: make the client with authorize= or auth_endpoint=,"

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """Exponential backoff with full jitter: attempt n waits between ``first`` and ``first * 2**n`` seconds,
-    ``most`` at the most.
+    """Exponential backoff with jitter: attempt n, from 1, waits between ``first`` and ``first * 2**n`` seconds,
+    ``most`` at the most. So clients that lost the same server do not come back all at once.
     """
 
     first: float = 1.0
@@ -27,5 +27,5 @@ class Backoff(msgspec.Struct, frozen=True):
             return None
         if 4200 <= code <= 4299 and attempt == 0:
             return 0.0
-        ceiling = min(self.most, self.first * 2.0 ** min(attempt, 32))
+        ceiling = min(self.most, self.first * 2.0 ** min(attempt + 1, 32))
         return self.first + random.random() * (ceiling - self.first) if ceiling > self.first else ceiling

@@ -74,8 +74,12 @@ class Channel:
         self.state = Subscription.PENDING
         self.asked = False
         """Whether this connection was asked for it."""
+        self.wanted = 0
+        """How many callers of ``subscribe`` wait for it or got it."""
         self.identity: Member | None = None
         self.auth: dict[str, str] | None = None
+        self.auth_for: str | None = None
+        """The socket id that ``auth`` is good for."""
         self.refusal: SubscriptionRefused | None = None
         self.dropped = 0
         self._client = client
@@ -140,6 +144,11 @@ class Channel:
         """
         return TypedEvents(self, kind, name)
 
+    def must_be(self, who: Member | None) -> None:
+        """Raise :class:`UsageError` where we are in this channel as somebody else than ``who``."""
+        if who is not None and self.identity is not None and who.id != self.identity.id:
+            raise UsageError(f"{self.name} is subscribed as user {self.identity.id!r}, so not as {who.id!r} too")
+
     @property
     def over(self) -> bool:
         """Whether no event can come any more."""
@@ -160,6 +169,10 @@ class Channel:
             self._make_room()
         if len(self._queue) < self._max_queued:
             self._queue.append(event)
+        self.call_back(event)
+
+    def happened(self, event: ReceivedEvent) -> None:
+        """Something of the protocol happened: call back, there is nothing to queue."""
         self.call_back(event)
 
     def call_back(self, event: ReceivedEvent) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from relay.client.asking import Asking
+from relay.client.callbacks import Callbacks
 from relay.client.channel import Channel, Subscription, SubscriptionRefused
 from relay.client.connection import ConnectionView, State
 from relay.client.members import Members
@@ -28,6 +28,7 @@ from relay.client.subscriber import (
     SignedIn,
     Subscribed,
     Subscriber,
+    member_of,
 )
 from relay.errors import UsageError
 from relay.protocol import messages, names
@@ -71,7 +72,11 @@ class Client:
         self._channels: dict[str, Channel] = {}
         self._attempt = 0
         self._news: anyio.Event | None = None
-        self._work: deque[Awaitable[object]] = deque()
+        self._callbacks = Callbacks(runtime, self.callback_failed)
+        self._undoing: deque[bytes] = deque()
+        """The unsubscribes that go to the server before anything else does."""
+        self._doubted: dict[str, Channel] = {}
+        """Channels whose refusal named none: an acknowledgement that comes all the same is right."""
         self._signed_in: str | None = None
 
     @property
@@ -97,28 +102,28 @@ class Client:
         """Subscribe and wait for the acknowledgement.
 
         Private and presence channels are authorized by what the client was made with; ``user_id`` and ``user_info``
-        are passed to it. ``auth`` is a ready answer of an auth endpoint instead.
+        are passed to it. ``auth`` is a ready answer of an auth endpoint instead, good for this connection only: after
+        a reconnect it is asked for like any other, and refused where there is nobody to ask. A channel that we are in
+        already is returned as it is.
 
         Raises :class:`SubscriptionRefused`, :class:`Closed`, and :class:`UsageError` where nothing could
-        authorize it.
+        authorize it or we are in it as another user.
         """
+        who = member_of(auth or {}) if user_id is None else Member(user_id, user_info)
         channel = self._channels.get(name)
+        known = channel is not None
         if channel is None:
-            settings = self._settings
-            channel = self.channel_class(self, name, max_queued=settings.max_queued, overflow=settings.overflow)
-            channel.identity = None if user_id is None else Member(user_id, user_info)
-            channel.auth = None if auth is None else dict(auth)
-            self._channels[name] = channel
-            try:
-                await self._asking.subscribe(channel)
-            except BaseException:
-                self._give_up(channel)
-                raise
+            channel = self._channels[name] = self._asking.channel(name, who, auth)
+            self._doubted.pop(name, None)
+        else:
+            channel.must_be(who)
+        channel.wanted += 1
         try:
+            if not known:
+                await self._asking.subscribe(channel)
             await self.until(lambda: channel.state is not Subscription.PENDING or self.closed is not None)
-        except BaseException:
-            if channel.state is Subscription.PENDING:
-                self._give_up(channel)
+        except BaseException as error:
+            self._give_up(channel, error)
             raise
         if channel.refusal is not None:
             raise channel.refusal
@@ -131,8 +136,8 @@ class Client:
         channel = self._channels.get(name)
         if channel is not None:
             self.pump()
-            self._drop(channel)
-            await self._send_if_open(self._subscriber.unsubscribe(name))
+            self._leave(channel)
+            await self.undo()
 
     async def signin(self, user_id: str | None = None, user_info: object = None) -> Channel:
         """Sign in as a user, and subscribe to the channel of events sent to that user (protocol 4).
@@ -140,16 +145,20 @@ class Client:
         Raises :class:`SigninRefused`.
         """
         asking = self._asking
+        before = asking.user, asking.wants_user
         asking.user = None if user_id is None else Member(user_id, user_info)
         asking.wants_user = True
         asking.refusal = self._signed_in = None
-        await asking.signin()
-        await self.until(lambda: bool(self._signed_in or asking.refusal or self.closed))
-        if self._signed_in is None:
-            asking.wants_user = False
+        try:
+            await asking.signin()
+            await self.until(lambda: bool(self._signed_in or asking.refusal or self.closed))
             if asking.refusal is not None:
                 raise SigninRefused(asking.refusal)
-            raise self.closed or SigninRefused("the connection was lost meanwhile")
+            if self._signed_in is None:
+                raise self.closed or SigninRefused("the connection was lost meanwhile")
+        except BaseException:
+            asking.user, asking.wants_user = before
+            raise
         return await self.subscribe(names.SERVER_TO_USER + self._signed_in)
 
     async def send_event(self, channel: str, event: str, data: object) -> None:
@@ -219,15 +228,13 @@ class Client:
 
     def run(self, callback: Callable[..., object], argument: object) -> None:
         """Call back; what a coroutine function has to do is done in order, beside the reading."""
-        try:
-            result = callback(argument)
-        except Exception:  # noqa: BLE001 - whatever an application's callback raises is its own
-            _log.exception("a callback of a client failed")
-            return
-        if inspect.isawaitable(result):
-            self._work.append(result)
-            if len(self._work) == 1:
-                self._runtime.start_soon(self._do_work)
+        self._callbacks.run(callback, argument)
+
+    def callback_failed(self, error: BaseException) -> bool:
+        """A callback of the application raised ``error``, which is its own and told in the log; False if it is not."""
+        if isinstance(error, Exception):
+            _log.error("a callback of a client failed", exc_info=error)
+        return isinstance(error, Exception)
 
     def feed(self, text: bytes) -> None:
         """One frame arrived."""
@@ -245,7 +252,10 @@ class Client:
             case SignedIn():
                 self._signed_in = happening.user_id
             case _:
-                if (channel := self._channels.get(event.channel or "")) is not None:
+                channel = self._channels.get(event.channel or "")
+                if channel is None and isinstance(happening, Subscribed):
+                    channel = self._taken_back(happening.channel)
+                if channel is not None:
                     self._tell(channel, happening, event)
         self.wake()
 
@@ -253,11 +263,11 @@ class Client:
         match happening:
             case Subscribed():
                 channel.state = Subscription.SUBSCRIBED
-                channel.call_back(event.called("pusher:subscription_succeeded", self.members_of(channel.name)))
+                channel.happened(event.called("pusher:subscription_succeeded", self.members_of(channel.name)))
             case MemberJoined():
-                channel.call_back(event.called("pusher:member_added", happening.member))
+                channel.happened(event.called("pusher:member_added", happening.member))
             case MemberGone():
-                channel.call_back(event.called("pusher:member_removed", happening.member))
+                channel.happened(event.called("pusher:member_removed", happening.member))
             case ReceivedEvent():
                 channel.deliver(event)
 
@@ -266,6 +276,8 @@ class Client:
         if self.closed is not None:
             return
         self._link = None
+        self._undoing.clear()
+        self._doubted.clear()
         self._subscriber.lost()
         self.connection.socket_id = None
         self._signed_in = None
@@ -295,17 +307,28 @@ class Client:
         channel = self._channels.get(refused.channel or "")
         if channel is not None:
             self.refuse(channel, SubscriptionRefused(channel.name, refused.message, refused.code), event)
+            if refused.guessed:
+                self._doubted[channel.name] = channel
         elif refused.signin:
-            self._asking.refusal = refused.message
+            self._asking.refuse(refused.message)
         self.connection.error(refused.message, refused.code)
+
+    def _taken_back(self, name: str) -> Channel | None:
+        """The channel whose refusal was a wrong guess: we are in it."""
+        channel = self._doubted.pop(name, None)
+        if channel is not None:
+            channel.refusal = None
+            self._channels[name] = channel
+        return channel
 
     def refuse(self, channel: Channel, refusal: SubscriptionRefused, event: ReceivedEvent | None = None) -> None:
         """We are not let into ``channel``: tell whoever waits for it or is bound to it."""
         channel.refusal = refusal
         channel.state = Subscription.REFUSED
-        self._channels.pop(channel.name, None)
+        if self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
         event = event or ReceivedEvent("", channel.name, None, None, b"")
-        channel.call_back(event.called("pusher:subscription_error", refusal))
+        channel.happened(event.called("pusher:subscription_error", refusal))
         self.wake()
 
     def _over(self, closed: Closed, state: State) -> None:
@@ -321,11 +344,21 @@ class Client:
         self._subscriber.forget(channel.name)
         self.wake()
 
-    def _give_up(self, channel: Channel) -> None:
-        """Forget a subscribe that may be on its way to the server, and undo it there."""
+    def _leave(self, channel: Channel) -> None:
+        """Forget a channel, and undo at the server what it was asked for, even if nobody waits for that."""
         self._drop(channel)
         if channel.asked and self._link is not None:
-            self._runtime.start_soon(lambda: self._send_if_open(self._subscriber.unsubscribe(channel.name)))
+            self._undoing.append(self._subscriber.unsubscribe(channel.name))
+            self._runtime.start_soon(self.undo)
+
+    def _give_up(self, channel: Channel, error: BaseException) -> None:
+        """One caller of ``subscribe`` is left by ``error``; the channel stays while another one wants it."""
+        channel.wanted -= 1
+        if channel.state is Subscription.PENDING:
+            if channel.wanted and not isinstance(error, Exception):
+                self._runtime.start_soon(self._asking.again)  # the others may have relied on this one to ask
+            else:
+                self._leave(channel)
 
     async def _reconnect(self) -> None:
         if self.closed is not None:
@@ -340,7 +373,19 @@ class Client:
             self._link.close()
         self.pump()
 
+    async def undo(self) -> None:
+        """Send the unsubscribes that wait."""
+        while self._undoing:
+            try:
+                await self._put(self._undoing.popleft())
+            except Closed:
+                pass
+
     async def _send(self, text: bytes) -> None:
+        await self.undo()
+        await self._put(text)
+
+    async def _put(self, text: bytes) -> None:
         if self._link is None:
             raise self.closed or Closed(1006, "not connected just now")
         if self._settings.tap is not None:
@@ -352,12 +397,3 @@ class Client:
             await self._send(text)
         except Closed:
             pass
-
-    async def _do_work(self) -> None:
-        while self._work:
-            try:
-                await self._work[0]
-            except Exception:  # noqa: BLE001 - as above
-                _log.exception("a callback of a client failed")
-            finally:
-                self._work.popleft()

@@ -13,7 +13,7 @@ class Members:
 
     def __init__(self, my_id: str | None = None) -> None:
         self._members: dict[str, Member] = {}
-        self._my_id = my_id
+        self.my_id = my_id
 
     @classmethod
     def from_roster(cls, presence: Any, my_id: str | None) -> Members:
@@ -32,7 +32,7 @@ class Members:
     @property
     def me(self) -> Member | None:
         """The user this client is."""
-        return self._members.get(self._my_id) if self._my_id is not None else None
+        return self._members.get(self.my_id) if self.my_id is not None else None
 
     def get(self, user_id: str) -> Member | None:
         """The user with that id, if there."""

@@ -8,7 +8,7 @@ import msgspec
 
 from relay.client.backoff import Backoff
 from relay.client.channel import Overflow, is_transient
-from relay.errors import RelayError
+from relay.errors import RelayError, UsageError
 from relay.protocol.messages import Member
 
 Authorize = Callable[[str, str, Member | None], Awaitable[Mapping[str, str]]]
@@ -33,6 +33,8 @@ class SigninRefused(RelayError):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a client behaves.
 
+    ``authorize`` and ``authenticate`` stand in for an auth endpoint: async functions that return what it would
+    answer, for instance by asking ``authorize_channel`` and ``authenticate_user`` of a hub or a REST client.
     ``reconnect`` is when to try again after a lost connection, None for not at all. ``answer_pings=False`` plays
     dead. ``max_queued`` and ``overflow`` are the defaults of its channels (see :class:`Channel`). ``tap`` is shown
     every frame: ``tap("sent", text)`` and ``tap("received", text)``.
@@ -45,3 +47,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_queued: int = 1000
     overflow: Overflow = "raise"
     tap: Callable[[str, bytes], None] | None = None
+
+
+def settled(settings: Settings | None, authorize: Authorize | None, authenticate: Authenticate | None) -> Settings:
+    """``settings`` with the two that ``connect`` takes by themselves. Raises :class:`UsageError` for both at once."""
+    settings = settings or Settings()
+    for name, given, before in (
+        ("authorize", authorize, settings.authorize),
+        ("authenticate", authenticate, settings.authenticate),
+    ):
+        if given is not None and before is not None:
+            raise UsageError(f"{name}= is given twice: to connect() and in its settings")
+    return msgspec.structs.replace(
+        settings,
+        authorize=authorize or settings.authorize,
+        authenticate=authenticate or settings.authenticate,
+    )

@@ -11,11 +11,13 @@ plain, or JSON as it is (protocol 11, 12).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from relay.client.blame import NOBODY, Blame, about_channel, blame, only
 from relay.client.members import Members
 from relay.errors import Refused
 from relay.protocol import messages, names
@@ -64,6 +66,8 @@ class RefusedByServer(msgspec.Struct, frozen=True):
     code: int | None
     channel: str | None
     signin: bool = False
+    guessed: bool = False
+    """Nothing named the channel, it was the only one: an acknowledgement that comes all the same is right."""
 
 
 class SignedIn(msgspec.Struct, frozen=True):
@@ -116,6 +120,9 @@ class Subscriber:
         self.user_id: str | None = None
         self.members: dict[str, Members] = {}
         self._pending: dict[str, str | None] = {}
+        self._asked: Counter[str] = Counter()
+        """How many subscribes of each channel were not answered yet, those that were given up included."""
+        self._joined: set[str] = set()
         self._signing_in = False
 
     def receive(self, text: bytes | str) -> tuple[Happening, ReceivedEvent]:
@@ -131,6 +138,7 @@ class Subscriber:
     def subscribe(self, channel: str, auth: Mapping[str, str], user_id: str | None = None) -> bytes:
         """The frame that subscribes; ``user_id`` is who we are on a presence channel."""
         self._pending[channel] = user_id
+        self._asked[channel] += 1
         return messages.json_bytes({"event": "pusher:subscribe", "data": {**auth, "channel": channel}})
 
     def unsubscribe(self, channel: str) -> bytes:
@@ -139,9 +147,17 @@ class Subscriber:
         return messages.json_bytes({"event": "pusher:unsubscribe", "data": {"channel": channel}})
 
     def forget(self, channel: str) -> None:
-        """Nothing is known of ``channel`` any more."""
+        """Nothing is known of ``channel`` any more, but that an answer is to come if it is pending."""
         self._pending.pop(channel, None)
+        if channel in self._joined:
+            self._joined.remove(channel)
+            del self._asked[channel]
         self.members.pop(channel, None)
+
+    def not_sent(self, channel: str) -> None:
+        """The frame that subscribes was not sent after all."""
+        self._pending.pop(channel, None)
+        self._answered(channel)
 
     def client_event(self, channel: str, event: str, data: object) -> bytes:
         """The frame of a client event."""
@@ -157,6 +173,8 @@ class Subscriber:
         self.socket_id = self.user_id = None
         self.members.clear()
         self._pending.clear()
+        self._asked.clear()
+        self._joined.clear()
         self._signing_in = False
 
     def _happening(self, event: ReceivedEvent) -> Happening:
@@ -187,8 +205,12 @@ class Subscriber:
 
     def _subscribed(self, channel: str, data: dict[str, Any]) -> Happening:
         me = self._pending.pop(channel, None)
+        self._answered(channel)
+        self._joined.add(channel)
         if names.kind_of(channel) is names.Kind.PRESENCE:
-            self.members[channel] = Members.from_roster(data.get("presence"), me or self.user_id)
+            before = self.members.get(channel)  # of a subscribe that was given up and asked for again
+            me = me or (before.my_id if before is not None else None) or self.user_id
+            self.members[channel] = Members.from_roster(data.get("presence"), me)
         return Subscribed(channel)
 
     def _member(self, event: str, channel: str, data: dict[str, Any]) -> Happening:
@@ -209,28 +231,42 @@ class Subscriber:
         return SignedIn(self.user_id)
 
     def _refused(self, event: ReceivedEvent, data: dict[str, Any]) -> Happening:
-        """Hosted errors name no channel: it is the pending subscribe the text speaks of, else the oldest."""
         message = str(data.get("message") or data.get("error") or event.data)
         code = data.get("code")
         code = code if isinstance(code, int) else None
-        if event.channel is not None:
-            channel = event.channel if event.channel in self._pending else None
-        elif self._signing_in:
+        found = self._blame(event, message, code)
+        if found.signin:
             self._signing_in = False
-            return RefusedByServer(message, code, None, signin=True)
-        elif code is not None and code >= 4300:
-            channel = None  # about client events and watchlists, never about a subscribe
+        if found.channel is None:
+            return RefusedByServer(message, code, None, signin=found.signin)
+        self._answered(found.channel)
+        if self._asked[found.channel]:
+            return RefusedByServer(message, code, None)  # it answers a subscribe that was given up
+        self._pending.pop(found.channel, None)
+        self._joined.discard(found.channel)
+        return RefusedByServer(message, code, found.channel, guessed=found.guessed)
+
+    def _blame(self, event: ReceivedEvent, message: str, code: int | None) -> Blame:
+        asked = +self._asked
+        if event.channel is not None and event.channel not in asked:
+            return NOBODY
+        if event.event != "pusher:error":  # its name says what it is about
+            return Blame(event.channel) if event.channel is not None else only(asked)
+        if event.channel is not None:
+            return about_channel(message, code, event.channel)
+        return blame(message, code, asked=asked, signing_in=self._signing_in)
+
+    def _answered(self, channel: str) -> None:
+        if self._asked[channel] > 1:
+            self._asked[channel] -= 1
         else:
-            named = [name for name in self._pending if name in message]
-            channel = max(named, key=len, default=next(iter(self._pending), None))
-        if channel is not None:
-            del self._pending[channel]
-        return RefusedByServer(message, code, channel)
+            del self._asked[channel]
 
 
-def user_id_of(auth: Mapping[str, str]) -> str | None:
+def member_of(auth: Mapping[str, str]) -> Member | None:
     """Who the answer of an auth endpoint says we are on a presence channel."""
     try:
-        return messages.read_member(auth["channel_data"]).user_id
+        member = messages.read_member(auth["channel_data"])
     except (KeyError, Refused):
         return None
+    return Member(member.user_id, None if member.info is None else msgspec.json.decode(member.info))

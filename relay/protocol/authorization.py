@@ -5,8 +5,9 @@ from __future__ import annotations
 from relay.app import App
 from relay.errors import Refused, UsageError
 from relay.protocol import messages, names, signing
-from relay.protocol.messages import Member, User
+from relay.protocol.messages import Identity, Member, User
 from relay.protocol.names import Kind
+from relay.protocol.session import check_member
 
 
 def authorize_channel(app: App, socket_id: str, channel: str, member: Member | None = None) -> dict[str, str]:
@@ -27,11 +28,8 @@ def authorize_channel(app: App, socket_id: str, channel: str, member: Member | N
     data: dict[str, object] = {"user_id": member.id}
     if member.info is not None:
         data["user_info"] = member.info
-    try:
-        channel_data = messages.json_text(data)
-        messages.read_member(channel_data)
-    except (TypeError, ValueError, Refused) as error:
-        raise UsageError(f"no hub would take this member: {error}") from None
+    _identity(app, member, channel)
+    channel_data = messages.json_text(data)
     return {"auth": signing.sign_channel(app, socket_id, channel, channel_data), "channel_data": channel_data}
 
 
@@ -47,15 +45,22 @@ def authenticate_user(app: App, socket_id: str, user: User) -> dict[str, str]:
     return {"auth": signing.sign_user(app, socket_id, user_data), "user_data": user_data}
 
 
-def granted(answer: object, channel: str) -> Member | None:
+def granted(app: App, answer: object, channel: str) -> Identity | None:
     """Who an authorizer's ``answer`` lets into ``channel``, None for somebody without a name.
 
     Only a member and True let anybody in: a function that forgets to answer must not open a channel.
-    Raises :class:`Refused`.
+    Raises :class:`Refused`, and :class:`UsageError` for a member that no hub would take.
     """
     if answer is not True and not isinstance(answer, Member):
         raise Refused(f"Not authorized to subscribe to {channel}", channel=channel)
-    return answer if isinstance(answer, Member) else None
+    return _identity(app, answer, channel) if isinstance(answer, Member) else None
+
+
+def _identity(app: App, member: Member, channel: str) -> Identity:
+    try:
+        return check_member(app, messages.identity(member), channel)
+    except (TypeError, ValueError, Refused) as error:
+        raise UsageError(f"no hub would take this member: {error}") from None
 
 
 def _check_socket_id(socket_id: str) -> None:

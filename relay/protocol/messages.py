@@ -260,8 +260,11 @@ def read_user(user_data: str) -> Identity:
 
 
 def identity(member: Member) -> Identity:
-    """A member given by the embedding program. Raises ``TypeError`` for an info JSON cannot say."""
-    return Identity(member.id, None if member.info is None else _info(msgspec.Raw(_encode(member.info))))
+    """A member given by the embedding program; a whole number as id, a primary key for instance, becomes its text.
+
+    Raises ``TypeError``, ``ValueError`` or :class:`Refused` for what can be no member.
+    """
+    return read_member(json_text({"user_id": member.id, "user_info": member.info}))
 
 
 def _info(raw: msgspec.Raw) -> msgspec.Raw | None:

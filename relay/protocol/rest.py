@@ -99,9 +99,9 @@ def ok(body: object, status: int = 200) -> Response:
 
 
 def failure(error: RequestError) -> Response:
-    """The documented refusal as plain text."""
-    text = error.message.replace("\r", " ").replace("\n", " ") + "\n"
-    return Response(error.status, text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
+    """The documented refusal as one line of plain text, in which every sign can be printed."""
+    safe = "".join(sign if sign.isprintable() else " " for sign in error.message)
+    return Response(error.status, (safe + "\n").encode("utf-8", "replace"), "text/plain; charset=utf-8")
 
 
 def parse(request: Request, find: Callable[[str], App | None], now: float) -> Call:

@@ -22,6 +22,7 @@ The order of checks is that of protocol 2.6.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -175,6 +176,12 @@ class Session:
                 raise Refused(f"Unsupported event received on socket: {event[: names.MAX_EVENT_NAME]}")
 
     def _subscribe(self, data: messages.SubscribeData) -> Join:
+        try:
+            return self._join(data)
+        except Refused as refused:
+            raise naming(refused, data.channel) from None
+
+    def _join(self, data: messages.SubscribeData) -> Join:
         channel = data.channel
         kind = names.kind_of(channel)
         if kind is Kind.USER:
@@ -240,8 +247,10 @@ class Session:
 
     def _signin(self, data: messages.SigninData) -> Signin:
         signing.verify_user(self.app, self.socket_id, data.user_data, data.auth)
-        user = messages.read_user(data.user_data)
-        check_member(self.app, user, None)
+        try:
+            user = check_member(self.app, messages.read_user(data.user_data), None)
+        except Refused as refused:
+            raise Refused(f"{refused.message} (signin)") from None
         if self.user is not None and self.user.user_id != user.user_id:
             raise Refused(f"Connection is signed in as {self.user.user_id} already")
         self.user = user
@@ -270,6 +279,17 @@ class Session:
             raise Refused("Client event rejected due to rate limit", CLIENT_EVENT_RATE)
         user_id = subscription.member.user_id if subscription.member else None
         return Publish(channel, name, messages.event(name, channel, data, user_id), user_id)
+
+
+def naming(refused: Refused, channel: str) -> Refused:
+    """The refusal of a subscribe, with ``channel`` in its text: clients know by it which of theirs was refused.
+
+    Hosted's words stay at the beginning, where people search for them (protocol 1.8).
+    """
+    shown = channel[: names.MAX_EVENT_NAME]
+    if re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", refused.message) or repr(shown) in refused.message:
+        return refused
+    return Refused(f"{refused.message} (subscription to {shown})", refused.code, channel=refused.channel)
 
 
 def too_large(app: App) -> str:

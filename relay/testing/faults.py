@@ -69,7 +69,7 @@ class Faults:
         self._drop_after = frames
 
     def refuse_next_subscribe(self, message: str = "refused by the test") -> None:
-        """Answer the next subscribe with pusher:error instead of asking the hub."""
+        """Answer the next subscribe with a refusal instead of asking the hub."""
         self.refusal = message
 
     def fate(self, frame: bytes, now: float) -> Fate:

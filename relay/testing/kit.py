@@ -29,6 +29,7 @@ from relay.testing.clock import ManualClock
 from relay.testing.faults import Fate, Faults
 from relay.testing.transcript import Transcript
 from relay_transports.inprocess.client import InProcessLink, connecting
+from relay_transports.inprocess.raw import only_key
 from relay_transports.inprocess.transport import InProcessTransport
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class PublishedEvent(msgspec.Struct, frozen=True):
     data: object
     socket_id: str | None
     receipt: Receipt
+    app: str
+    """The id of its App."""
 
 
 class RecordingHub(Hub):
@@ -58,17 +61,23 @@ class RecordingHub(Hub):
         """See :meth:`relay.Hub.publish`."""
         events = list(events)
         receipts = await super().publish(events, app=app)
+        app_id = self._find(app).app.id
         for event, receipt in zip(events, receipts, strict=True):
             data = messages.unwrapped(event.data)
-            self.published.append(PublishedEvent(event.channels, event.name, data, event.socket_id, receipt))
+            self.published.append(PublishedEvent(event.channels, event.name, data, event.socket_id, receipt, app_id))
         return receipts
 
-    def published_to(self, channel: str | None, event: str | None) -> list[PublishedEvent]:
-        """What was published to ``channel`` under the name ``event``; None stands for any."""
+    def published_to(
+        self, channel: str | None, event: str | None, app: App | str | None = None
+    ) -> list[PublishedEvent]:
+        """What ``app`` published to ``channel`` under the name ``event``; None stands for any."""
+        app_id = app.id if isinstance(app, App) else app
         return [
             published
             for published in self.published
-            if (channel is None or channel in published.channels) and (event is None or event == published.event)
+            if (channel is None or channel in published.channels)
+            and (event is None or event == published.event)
+            and (app_id is None or app_id == published.app)
         ]
 
 
@@ -76,7 +85,8 @@ class Kit:
     """Everything a test of realtime code needs. Starts by itself, needs no port, no task and no cleaning up.
 
     ``hub`` is a :class:`relay.Publisher` to hand to the code under test, ``clock`` moves when told to, ``facts`` is
-    what happened so far, ``transcript`` every frame. Works on asyncio, uvloop and trio, under any pytest plugin.
+    what happened so far, ``transcript`` every frame. What a callback of a client raises fails the test: the next
+    assertion, ``settle`` or ``close`` raises it. Works on asyncio, uvloop and trio, under any pytest plugin.
     """
 
     def __init__(self, *apps: App, seed: int = 0) -> None:
@@ -86,6 +96,8 @@ class Kit:
         self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=Random(seed))  # noqa: S311
         self.facts: list[Fact] = []
         self.transcript = Transcript(self.clock)
+        self.failures: list[BaseException] = []
+        """What callbacks raised and nobody was told yet."""
         self.clients: list[AssertingClient] = []
         self._links: list[FaultyLink] = []
         self._lost = False
@@ -108,12 +120,15 @@ class Kit:
         """
         number = next(self._numbers)
         faults = faults or Faults()
+        app = self.hub.app_of(only_key(self.hub) if key is None else key)
 
         def link(client: Client, hub: Hub, transport: InProcessTransport) -> InProcessLink:
-            if isinstance(client, AssertingClient) and not client.number:
+            first = isinstance(client, AssertingClient) and not client.number
+            if isinstance(client, AssertingClient) and first:
                 client.kit, client.number, client.faults = self, number, faults
+                client.app = None if app is None else app.id
                 self.clients.append(client)
-            new = FaultyLink(client, hub, transport, faults, self)
+            new = FaultyLink(client, hub, transport, self, faults, first=first)
             self._links.append(new)
             return new
 
@@ -129,14 +144,28 @@ class Kit:
 
     async def settle(self) -> None:
         """Return when nothing is under way in the hub and its clients."""
+        __tracebackhide__ = True
         await self.hub.settle()
+        self.raise_failures()
 
     async def quiet(self) -> None:
         """Return when nothing is under way in the hub, and every other task of the test waits for something."""
+        __tracebackhide__ = True
         await let_others_run(self.hub.settle)
         for client in self.clients:
             client.pump()
         await self.hub.settle()
+        self.raise_failures()
+
+    def raise_failures(self) -> None:
+        """Raise what a callback raised, the first if there are several."""
+        __tracebackhide__ = True
+        if self.failures:
+            first, *others = self.failures
+            self.failures.clear()
+            if others:
+                first.add_note(f"{len(others)} more callbacks failed after this one, the last with {others[-1]!r}")
+            raise first
 
     async def eventually(
         self, look: Callable[[], T | None], within: float, *, hopeless: Callable[[], bool] = lambda: False
@@ -145,17 +174,25 @@ class Kit:
 
         None when there is nothing then, or when it is ``hopeless``.
         """
-        if (found := look()) is not None:
+        __tracebackhide__ = True
+        found = look()
+        self.raise_failures()
+        if found is not None:
             return found
         await self.quiet()
         over = anyio.current_time() + within
         while (found := look()) is None and not hopeless() and anyio.current_time() < over:  # noqa: ASYNC110 - of others
             await anyio.sleep(_LOOK_AGAIN)
+        self.raise_failures()
         return found
 
-    def published(self, channel: str | None = None, event: str | None = None) -> list[PublishedEvent]:
-        """What application code published, oldest first, to ``channel`` and under the name ``event`` if given."""
-        return self.hub.published_to(channel, event)
+    def published(
+        self, channel: str | None = None, event: str | None = None, *, app: App | str | None = None
+    ) -> list[PublishedEvent]:
+        """What application code published, oldest first; to ``channel``, under the name ``event``, for ``app`` if
+        given.
+        """
+        return self.hub.published_to(channel, event, app)
 
     def lose_node(self) -> None:
         """Let the hub's machine die: every connection breaks, and new ones fail until ``restore_node``."""
@@ -174,33 +211,47 @@ class Kit:
 
     def why_not(self, client: AssertingClient, channel: str, event: str) -> str:
         """Why ``client`` did not get an event, for the message of a failed ``expect``; empty if that is not known."""
-        published = self.published(channel, event)
+        published = self.published(channel, event, app=client.app)
         if published:
             if any(publish.socket_id == client.connection.socket_id for publish in published):
                 return f"; connection {client.number} was excluded by socket_id"
             return f"; connection {client.number} does not read: stall()" if client.faults.stalled else ""
         if event.startswith(("client-", "pusher")):
             return ""  # it does not come from a publisher
-        elsewhere = sorted({to for publish in self.published(None, event) for to in publish.channels})
+        if any_app := self.published(channel, event):
+            of = ", ".join(sorted({publish.app for publish in any_app}))
+            return f"; {event} was published for App {of}, connection {client.number} is of App {client.app}"
+        elsewhere = sorted({to for publish in self.published(None, event, app=client.app) for to in publish.channels})
         return f"; {event} was published to {', '.join(elsewhere) or 'no channel'}"
 
     def close(self) -> None:
-        """End; what the fixture does after the test."""
+        """End; what the fixture does after the test. Raises what a callback raised, if nobody was told yet."""
+        __tracebackhide__ = True
         self.hub.close()
+        self.raise_failures()
+
+
+def _channel_of(subscribe: bytes) -> str:
+    return messages.read_data(messages.read(subscribe), messages.SubscribeData).channel
 
 
 class FaultyLink(InProcessLink):
     """A link on which things go wrong when the test says so."""
 
-    def __init__(self, client: Client, hub: Hub, transport: InProcessTransport, faults: Faults, kit: Kit) -> None:
+    def __init__(
+        self, client: Client, hub: Hub, transport: InProcessTransport, kit: Kit, faults: Faults, *, first: bool
+    ) -> None:
         super().__init__(client, hub, transport)
-        self._faults = faults
         self._kit = kit
+        self._faults = faults
+        self._first = first
         self._fates: deque[Fate] = deque()
         self._last_due = 0.0
 
     async def open(self, key: str, protocol: str) -> None:
-        """Connect, if the node is there."""
+        """Connect, if the node is there. Raises :class:`UsageError` where the test waits and nobody reads."""
+        if self._first and self._faults.stalled:
+            raise UsageError("this client does not read, so it would wait for the greeting for ever: resume() first")
         if self._kit.lost:
             self._transport.close(1006, "the node is lost")
             self._transport.arrived = None
@@ -214,7 +265,7 @@ class FaultyLink(InProcessLink):
         refusal = self._faults.refusal
         if refusal is not None and b'"pusher:subscribe"' in text:
             self._faults.refusal = None
-            self._transport.send(messages.error(refusal))
+            self._transport.send(messages.subscription_error(_channel_of(text), refusal))
             return
         await super().send(text)
 

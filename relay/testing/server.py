@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -39,7 +41,9 @@ class Server:
         self._stop: asyncio.Event | None = None
 
     def start(self) -> Server:
-        """Listen; returns when it does."""
+        """Listen; returns when it does. Raises :class:`ImportError` without the ``aiohttp`` extra."""
+        import relay_transports.aiohttp  # noqa: F401 - here, not in the thread, it says what is missing
+
         self._thread.start()
         self._ready.wait(_PATIENCE)
         if self._failure is not None or not self.port:
@@ -101,26 +105,31 @@ class Server:
             "cluster": "test",
         }
 
-    def published(self, channel: str | None = None, event: str | None = None) -> list[PublishedEvent]:
-        """What was published so far, oldest first, to ``channel`` and under the name ``event`` if given."""
-        return self.hub.published_to(channel, event)
+    def published(
+        self, channel: str | None = None, event: str | None = None, *, app: App | str | None = None
+    ) -> list[PublishedEvent]:
+        """What was published so far, oldest first; to ``channel``, under the name ``event``, for ``app`` if given."""
+        return self.hub.published_to(channel, event, app)
 
     def call(self, function: Callable[[], T]) -> T:
-        """``function()`` in the server's own thread, to look at its hub."""
-        result: list[T] = []
-        done = threading.Event()
+        """``function()`` in the server's own thread, to look at its hub. Raises what it raises."""
+        answer: Future[T] = Future()
 
         def run() -> None:
             try:
-                result.append(function())
-            finally:
-                done.set()
+                answer.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - it is the caller's
+                answer.set_exception(error)
 
-        assert self._loop is not None
+        if self._loop is None or not self._thread.is_alive():
+            raise RelayError("the test server does not run")
         self._loop.call_soon_threadsafe(run)
-        if not done.wait(_PATIENCE) or not result:
-            raise RelayError("the test server did not answer")
-        return result[0]
+        try:
+            return answer.result(_PATIENCE)
+        except FutureTimeout:
+            if answer.done():
+                raise  # the function's own
+            raise RelayError(f"the test server did not answer within {_PATIENCE:g} s") from None
 
     def _serve(self) -> None:
         try:

@@ -4,6 +4,15 @@ Serving: WebSocket endpoint, REST API and pusher-js's auth endpoint. Being a cli
 WebSocket, ``RestClient`` publishes over HTTP; both to Relay or to any Pusher-compatible host.
 """
 
+try:
+    import aiohttp  # noqa: F401 - only to say what is missing
+except ModuleNotFoundError as missing:
+    if missing.name != "aiohttp":
+        raise
+    raise ModuleNotFoundError(
+        "relay_transports.aiohttp needs the aiohttp extra: pip install 'relay-hub[aiohttp]'", name="aiohttp"
+    ) from None
+
 from relay_transports.aiohttp.auth import Authorizer
 from relay_transports.aiohttp.client import connect
 from relay_transports.aiohttp.embed import HUB, setup, subapp

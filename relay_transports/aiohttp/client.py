@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
+from typing import Any
 
 import aiohttp
 import anyio
@@ -18,7 +19,7 @@ from relay.client.channel import SubscriptionRefused
 from relay.client.client import Client
 from relay.client.connecting import Connecting
 from relay.client.runtime import Closed, Link
-from relay.client.settings import Settings, SigninRefused
+from relay.client.settings import Authenticate, Authorize, Settings, SigninRefused, settled
 from relay.clock import Clock, SystemClock
 from relay.errors import UsageError
 from relay.protocol import messages
@@ -26,7 +27,7 @@ from relay.protocol.messages import Member
 
 _PING = messages.json_bytes({"event": "pusher:ping", "data": {}})
 _PONG_SECONDS = 30.0
-_CLOSE_SECONDS = 5.0
+_GREETING_SECONDS = 30.0
 
 
 class AsyncioRuntime:
@@ -58,9 +59,9 @@ class AsyncioRuntime:
         self.start_soon(wait)
         return taken_back.set
 
-    async def finish(self) -> None:
-        """Cancel what still waits, and let it end."""
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+    async def finish(self, caller: asyncio.Task[Any] | None) -> None:
+        """Cancel what still waits, ``caller`` excepted, and let it end."""
+        tasks = [task for task in self._tasks if task is not caller]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -75,7 +76,9 @@ class WebSocketLink:
         self._runtime = runtime
         self._over = False
         self._pinged = False
-        self._last_heard = runtime.clock.now()
+        self._greeted = False
+        self._last_heard = now = runtime.clock.now()
+        self._take_back = runtime.call_at(now + _GREETING_SECONDS, self._not_greeted)
         runtime.start_soon(self._read)
 
     async def send(self, text: bytes) -> None:
@@ -90,6 +93,7 @@ class WebSocketLink:
 
     def close(self) -> None:
         """Say goodbye in a task of its own."""
+        self._take_back()
         self._over = True
         self._runtime.start_soon(self._goodbye)
 
@@ -98,7 +102,6 @@ class WebSocketLink:
 
     async def _read(self) -> None:
         closed = Closed(1006)
-        watched = False
         try:
             while not self._over:
                 message = await self._socket.receive()
@@ -106,9 +109,10 @@ class WebSocketLink:
                 self._pinged = False
                 if message.type is WSMsgType.TEXT:
                     self._client.feed(message.data.encode())
-                    if not watched:  # the greeting says how long the server may be silent
-                        watched = True
-                        self._watch()
+                    if not self._greeted and self._client.connection.socket_id is not None:
+                        self._greeted = True
+                        self._take_back()
+                        self._watch()  # the greeting says how long the server may be silent
                 elif message.type is WSMsgType.PING:
                     await self._socket.pong(message.data)
                 elif message.type is WSMsgType.CLOSE:
@@ -121,6 +125,15 @@ class WebSocketLink:
             await self._socket.close()
         self._end(closed)
 
+    def _not_greeted(self) -> None:
+        """Nothing has shown that a server of the protocol is there."""
+        self._give_up(f"the server did not greet within {_GREETING_SECONDS:g} s")
+
+    def _give_up(self, why: str) -> None:
+        if not self._over:
+            self._runtime.start_soon(self._goodbye)
+            self._end(Closed(1006, why))
+
     def _watch(self) -> None:
         """Ask a silent server whether it lives; give it up when it does not answer (protocol 1.6)."""
         if self._over:
@@ -128,14 +141,13 @@ class WebSocketLink:
         now = self._runtime.clock.now()
         idle = self._client.activity_timeout
         if self._pinged and now - self._last_heard >= idle + _PONG_SECONDS:
-            self._runtime.start_soon(self._goodbye)
-            self._end(Closed(1006, "the server does not answer"))
+            self._give_up("the server does not answer")
             return
         if now - self._last_heard >= idle:
             self._pinged = True
             self._runtime.start_soon(self._ping)
         due = self._last_heard + idle + (_PONG_SECONDS if self._pinged else 0.0)
-        self._runtime.call_at(due, self._watch)
+        self._take_back = self._runtime.call_at(due, self._watch)
 
     async def _ping(self) -> None:
         try:
@@ -144,6 +156,7 @@ class WebSocketLink:
             self._end(closed)
 
     def _end(self, closed: Closed) -> None:
+        self._take_back()
         if not self._over:
             self._over = True
             self._client.ended(closed)
@@ -155,20 +168,31 @@ class WebSocketClient(Client):
     runtime: AsyncioRuntime
     session: aiohttp.ClientSession
     owns_session: bool
+    ending: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Go away, and wait until that is done; fine to call again."""
+        """Go away, and wait until that is done; fine to call again. Cancelled, it is done all the same."""
         self.leave()
-        await asyncio.sleep(0)
-        await self.runtime.finish()
+        caller = asyncio.current_task()
+        try:
+            await self._finish(caller)
+        except asyncio.CancelledError:
+            self.ending = asyncio.get_running_loop().create_task(self._finish(caller))
+            raise
+
+    async def _finish(self, caller: asyncio.Task[Any] | None) -> None:
+        await asyncio.sleep(0)  # so that the goodbye is said
+        await self.runtime.finish(caller)
         if self.owns_session:
             await self.session.close()
 
 
-def connect(
+def connect(  # noqa: PLR0913 - all but the first are keyword-only
     url: str | URL,
     *,
     settings: Settings | None = None,
+    authorize: Authorize | None = None,
+    authenticate: Authenticate | None = None,
     auth_endpoint: str | URL | None = None,
     user_auth_endpoint: str | URL | None = None,
     auth_headers: Mapping[str, str] | None = None,
@@ -186,18 +210,18 @@ def connect(
                 print(event.data)
 
     ``auth_endpoint`` and ``user_auth_endpoint`` are what pusher-js would post to, with ``auth_headers``;
-    ``settings`` may name functions instead. It reconnects, re-authorizes and re-subscribes by itself.
+    ``authorize`` and ``authenticate`` are functions instead, as in :class:`relay.client.Settings`. It reconnects,
+    re-authorizes and re-subscribes by itself.
 
     Raises :class:`Closed` when the first attempt fails for good, :class:`UsageError` for a URL that cannot be.
     """
     address = _address(URL(url))
+    settings = settled(settings, authorize, authenticate)
 
     async def open_() -> WebSocketClient:
         runtime = AsyncioRuntime(clock or SystemClock())
         http = session or aiohttp.ClientSession()
-        own = _with_endpoints(
-            settings or Settings(), _Endpoints(http, auth_headers, ssl), auth_endpoint, user_auth_endpoint
-        )
+        own = _with_endpoints(settings, _Endpoints(http, auth_headers, ssl), auth_endpoint, user_auth_endpoint)
 
         async def connector(client: Client) -> Link:
             try:

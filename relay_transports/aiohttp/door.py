@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import os
 import socket
 import sys
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 Admit = Callable[[SocketTransport], Awaitable["Connection | None"]]
 """Lets a client in; None when it was refused, and told so."""
+
+_log = logging.getLogger(__name__)
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _MOST_WAITING = 64
@@ -67,7 +70,7 @@ class _Tail:
         """Nothing to do: as above."""
 
 
-async def take_over(
+def take_over(
     request: web.Request, accept: str, flusher: Flusher, *, limit: int, admit: Admit, gone: Callable[[], None]
 ) -> None:
     """Answer the upgrade, and serve the client from a socket of its own from then on; returns at once.
@@ -78,6 +81,12 @@ async def take_over(
     if old is None:
         gone()
         return
+    try:
+        duplicate = socket.socket(fileno=os.dup(old.get_extra_info("socket").fileno()))
+    except OSError:  # too many open files
+        gone()
+        raise
+    duplicate.setblocking(False)
     old.pause_reading()  # from here until the duplicate reads nothing waits, so no byte is lost
     request.protocol.set_parser(cast("Any", tail))  # annotated for aiohttp's own parser; its two methods are asked for
     old.write(
@@ -85,12 +94,27 @@ async def take_over(
         + accept.encode()
         + b"\r\n\r\n"
     )
-    duplicate = socket.socket(fileno=os.dup(old.get_extra_info("socket").fileno()))
-    duplicate.setblocking(False)
     old.abort()
-    bare = BareSocket(flusher, limit, gone)
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: bare, duplicate)
-    await bare.begin(admit, tail.data)
+    # In a task of its own: an application with handler_cancellation, as aiohttp's TestServer has it, cancels this one
+    # now that its transport is gone.
+    beginning = asyncio.create_task(_begin(BareSocket(flusher, limit, gone), duplicate, admit, tail))
+    _beginnings.add(beginning)
+    beginning.add_done_callback(_beginnings.discard)
+
+
+_beginnings: set[asyncio.Task[None]] = set()
+"""A loop keeps no task alive by itself."""
+
+
+async def _begin(bare: BareSocket, duplicate: socket.socket, admit: Admit, tail: _Tail) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: bare, duplicate)
+    except OSError:
+        _log.exception("a client could not be let in")
+        duplicate.close()
+        bare.connection_lost(None)
+    else:
+        await bare.begin(admit, tail.data)
 
 
 class BareSocket(SocketTransport, asyncio.Protocol):
@@ -111,9 +135,10 @@ class BareSocket(SocketTransport, asyncio.Protocol):
         """Let the client in, then read, beginning with what came behind its upgrade request."""
         try:
             self._connection = await admit(self)
-        except BaseException:
+        except Exception:  # noqa: BLE001 - nobody waits for this task
+            _log.exception("a client could not be let in")
             self.abort()
-            raise
+            return
         self._working = False
         if tail:
             self.data_received(tail)
@@ -131,13 +156,22 @@ class BareSocket(SocketTransport, asyncio.Protocol):
         if violation is not None and not self._closing:
             self._next(_VIOLATION, violation.code.to_bytes(2, "big") + violation.reason.encode())
 
+    def resume_writing(self) -> None:
+        """The socket's buffer is as empty as was asked for."""
+        self.catch_up()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._stop()
+        self._behind = None
         self._leave()
         gone, self._gone = self._gone, None
         if gone is not None:
             gone()
+
+    def _await_reader(self) -> None:
+        """Have ``resume_writing`` called when the buffer is empty; nobody who keeps up pays for that."""
+        self._socket.set_write_buffer_limits(high=0)
 
     def _next(self, opcode: int, payload: bytes) -> None:
         """Handle a message now, or after those before it; a task is needed for text alone."""
@@ -175,6 +209,7 @@ class BareSocket(SocketTransport, asyncio.Protocol):
         """Everything but text."""
         if opcode == _VIOLATION:
             self.close(reader.close_code(payload), payload[2:].decode())
+            self._finish_sending()
             self._leave()
         elif opcode == reader.CLOSE:
             self.answer_close(reader.close_code(payload) if payload else 0)
@@ -188,6 +223,14 @@ class BareSocket(SocketTransport, asyncio.Protocol):
             self._connection.heard()
             if opcode == reader.PING:
                 self.send(frames.frame(frames.PONG, payload))
+
+    def _finish_sending(self) -> None:
+        """Nothing the client says is understood any more, its answer to our close neither: end our half (RFC 6455,
+        7.1.1 and 7.1.7). Its own half is still read, since bytes left unread would reset the socket and cost it ours.
+        """
+        self.write_all()
+        if not self._socket.is_closing():
+            self._socket.write_eof()
 
     def _leave(self) -> None:
         connection, self._connection = self._connection, None

@@ -30,6 +30,7 @@ def setup(
     authorize: Authorizer | None = None,
     auth_path: str = "/pusher/auth",
     authorize_app: App | str | None = None,
+    alone: bool = False,
 ) -> None:
     """Serve ``hub`` from ``app``: it starts and stops with it, and clients are closed with 4200 before.
 
@@ -37,7 +38,8 @@ def setup(
     ``{prefix}{auth_path}`` that pusher-js posts to. The application's own routes and middlewares are not
     touched. ``authorize`` is ``async (request, channel)`` and returns a :class:`relay.Member`, True or False;
     it is also asked when a same-origin client subscribes without ``auth``. ``authorize_app`` says for which
-    App the endpoint signs when the hub has several.
+    App the endpoint signs when the hub has several. ``alone`` tells that the application has no WebSockets but
+    these: one on any other path is then closed with 4005, where a bare 404 would leave pusher-js waiting.
 
     Raises :class:`UsageError` for a prefix or path that cannot be.
     """
@@ -59,6 +61,8 @@ def setup(
     routes.add_route("*", f"{prefix}/users/{{tail:[\\s\\S]*}}", rest.handle)
     if authorize is not None:
         routes.add_post(prefix + auth_path, AuthEndpoint(hub, authorize, authorize_app).post)
+    if alone:
+        routes.add_get("/{tail:.*}", sockets.stray)
     _live_with(app, hub, sockets)
 
 
@@ -74,7 +78,7 @@ def subapp(
     Arguments and routes are those of :func:`setup`.
     """
     app = web.Application()
-    setup(app, hub, authorize=authorize, auth_path=auth_path, authorize_app=authorize_app)
+    setup(app, hub, authorize=authorize, auth_path=auth_path, authorize_app=authorize_app, alone=True)
     return app
 
 

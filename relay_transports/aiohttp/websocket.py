@@ -20,6 +20,7 @@ from relay_transports import frames
 from relay_transports.aiohttp.auth import Authorizer, for_connection
 from relay_transports.aiohttp.door import Admit, acceptance, take_over
 from relay_transports.aiohttp.outbox import Flusher, SocketTransport
+from relay_transports.reader import may_close_with
 
 _SMALL = 4096
 """Bytes of a message from a client that will be refused anyway."""
@@ -33,7 +34,8 @@ class WebSocketEndpoint:
     def __init__(self, hub: Hub, authorize: Authorizer | None) -> None:
         self._hub = hub
         self._authorize = authorize
-        self._flushers: dict[asyncio.AbstractEventLoop, Flusher] = {}
+        self._flushers: dict[float, Flusher] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._kept: set[SocketTransport] = set()
         self._open = 0
         self._all_gone = asyncio.Event()
@@ -42,12 +44,18 @@ class WebSocketEndpoint:
         """Serve one client."""
         key = request.match_info["key"]
         app = self._hub.app_of(key)
-        limit = _SMALL if app is None else app.max_message_bytes
-        return await self._serve(request, partial(self._admit, request, key), limit)
+        limit, interval = (_SMALL, 0.0) if app is None else (app.max_message_bytes, app.flush_interval)
+        return await self._serve(request, partial(self._admit, request, key), limit, interval)
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:
         """A WebSocket on a path that is none of ours is let in and closed with 4005, as pusher-js needs."""
-        return await self._serve(request, _turn_away, _SMALL)
+        return await self._serve(request, _turn_away, _SMALL, 0.0)
+
+    async def stray(self, request: web.Request) -> web.StreamResponse:
+        """The same for a path that anything but a WebSocket gets a 404 on."""
+        if acceptance(request) is None:
+            raise web.HTTPNotFound
+        return await self.unknown(request)
 
     async def goodbye(self) -> None:
         """Return when no client is left. To be awaited in on_shutdown, after the hub closed them."""
@@ -62,19 +70,25 @@ class WebSocketEndpoint:
         for transport in self._kept:  # their end of the encryption does not answer
             transport.abort()
 
-    async def _serve(self, request: web.Request, admit: Admit, limit: int) -> web.StreamResponse:
+    async def _serve(self, request: web.Request, admit: Admit, limit: int, interval: float) -> web.StreamResponse:
         accept = acceptance(request)
         if accept is None:
             raise web.HTTPUpgradeRequired(text="This is a WebSocket endpoint\n", headers={"Upgrade": "websocket"})
-        loop = asyncio.get_running_loop()
-        flusher = self._flushers.get(loop)
-        if flusher is None:
-            self._flushers = {loop: (flusher := Flusher(loop))}  # one that ended with its loop is of no use
+        flusher = self._flusher(interval)
         self._open += 1
         if request.secure:
             return await self._keep(request, admit, flusher, limit)
-        await take_over(request, accept, flusher, limit=limit, admit=admit, gone=self._gone)
+        take_over(request, accept, flusher, limit=limit, admit=admit, gone=self._gone)
         return web.Response(status=101)
+
+    def _flusher(self, interval: float) -> Flusher:
+        """One for all clients that are written to equally often."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # those that ended with their loop are of no use
+            self._loop, self._flushers = loop, {}
+        if interval not in self._flushers:
+            self._flushers[interval] = Flusher(loop, interval)
+        return self._flushers[interval]
 
     def _gone(self) -> None:
         self._open -= 1
@@ -125,9 +139,11 @@ async def _turn_away(transport: SocketTransport) -> None:
 async def _read(response: web.WebSocketResponse, connection: Connection | None, transport: SocketTransport) -> None:
     """Feed ``connection`` until the client is gone; with None, wait for it to go."""
     while True:
+        transport.flush()  # before aiohttp writes a close frame of its own, about broken frames
         message = await response.receive()
         if message.type is WSMsgType.CLOSE:
-            transport.answer_close(message.data or 0)
+            code = message.data or 0
+            transport.answer_close(code if not code or may_close_with(code) else 1002)  # aiohttp lets 1006 pass
             return
         if message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
             return

@@ -13,11 +13,11 @@ import msgspec
 from relay.client.client import Client
 from relay.client.connecting import Connecting
 from relay.client.runtime import Closed, Link
-from relay.client.settings import Settings
+from relay.client.settings import Authenticate, Authorize, Settings, settled
 from relay.errors import Disconnect, UsageError
 from relay.hub import Hub
 from relay.protocol.messages import Member, User
-from relay_transports.inprocess.raw import only_key
+from relay_transports.inprocess.raw import fits, only_key
 from relay_transports.inprocess.transport import TEXT, InProcessTransport
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class InProcessLink:
             raise self._transport.closed or Closed(1006, "never connected")
         if self._transport.tap is not None:
             self._transport.tap("sent", text)
-        await self._connection.receive(text)
+        if fits(self._connection, text):
+            await self._connection.receive(text)
 
     def pump(self) -> None:
         """Give the client what arrived."""
@@ -97,6 +98,8 @@ def connect(
     key: str | None = None,
     *,
     settings: Settings | None = None,
+    authorize: Authorize | None = None,
+    authenticate: Authenticate | None = None,
     protocol: str = "7",
     random: Random | None = None,
 ) -> Connecting[Client]:
@@ -108,9 +111,11 @@ def connect(
             orders = await client.subscribe("orders")
 
     or ``client = await connect(hub)``. Private and presence channels and sign-in are authorized with the hub's own
-    secret, unless ``settings`` say how. Raises :class:`relay.client.Closed` when the hub does not let it in.
+    secret, unless ``authorize`` and ``authenticate`` (or ``settings``) say how. Raises :class:`relay.client.Closed`
+    when the hub does not let it in.
     """
-    return connecting(Client, hub, key, settings=settings or Settings(), protocol=protocol, random=random)
+    settings = settled(settings, authorize, authenticate)
+    return connecting(Client, hub, key, settings=settings, protocol=protocol, random=random)
 
 
 def connecting(
@@ -135,7 +140,11 @@ def connecting(
 
     async def open_() -> C:
         client = kind(connector, hub, settings, random=random or Random())  # noqa: S311 - jitter, not secrets
-        return await client.open()
+        try:
+            return await client.open()
+        except BaseException:
+            client.leave()
+            raise
 
     return Connecting(open_)
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from relay.connection import Connection
 
 
+_TOO_BIG = 1009
+"""RFC 6455's code for it, as a socket's reader uses it."""
+
+
 class RawClient:
     """Sends frames and reads frames, nothing more; made by :func:`connect_raw`."""
 
@@ -49,7 +53,8 @@ class RawClient:
             raise self._transport.closed
         if self._transport.tap is not None:
             self._transport.tap("sent", text.encode() if isinstance(text, str) else text)
-        await self._connection.receive(text)
+        if fits(self._connection, text):
+            await self._connection.receive(text)
 
     async def subscribe(self, channel: str, member: Member | None = None) -> None:
         """Subscribe and wait until the hub has handled it.
@@ -129,6 +134,15 @@ async def connect_raw(
         yield client
     finally:
         client.disconnect()
+
+
+def fits(connection: Connection, text: str | bytes) -> bool:
+    """Whether a client's frame is within its App's ``max_message_bytes``; a larger one ends the connection."""
+    most = connection.tenant.app.max_message_bytes
+    small = len(text.encode() if isinstance(text, str) else text) <= most
+    if not small:
+        connection.close(_TOO_BIG, f"message too big: the limit is {most} bytes")
+    return small
 
 
 def only_key(hub: Hub) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from relay.backlog import Backlog, Bounds
 from relay.client.runtime import Closed
+from relay.fanout import Batch
 from relay.protocol import messages
 
 Tap = Callable[[str, bytes], None]
@@ -16,10 +18,15 @@ class TextFraming:
     """Events as they are."""
 
     ping = messages.PING
+    shares = False
 
     def frame(self, text: bytes) -> bytes:
         """The text itself."""
         return text
+
+    def text(self, frame: bytes) -> bytes | None:
+        """The frame itself: there is nothing but events."""
+        return frame
 
 
 TEXT = TextFraming()
@@ -29,10 +36,23 @@ class InProcessTransport:
     """Implements :class:`relay.transport.Transport`.
 
     ``arrived`` is called for every frame and for the end, in the middle of the hub's fan-out: it must do no more
-    than wake somebody. ``take`` is how the reader gets its frames.
+    than wake somebody. ``take`` is how the reader gets its frames. As with a socket, what the policy of the hub's App
+    may drop is what comes when half of the bounds is waiting already; ``arrived`` hears of it if it is not dropped.
     """
 
-    __slots__ = ("_backlog", "_bound", "_frames", "_open", "_overflow", "arrived", "closed", "framing", "tap")
+    __slots__ = (
+        "_backlog",
+        "_bounds",
+        "_frames",
+        "_lost",
+        "_open",
+        "_overflow",
+        "_waiting",
+        "arrived",
+        "closed",
+        "framing",
+        "tap",
+    )
 
     def __init__(self, tap: Tap | None = None) -> None:
         self.framing = TEXT
@@ -41,36 +61,76 @@ class InProcessTransport:
         self.tap = tap
         self._frames: deque[bytes] = deque()
         self._backlog = 0
-        self._bound: float = float("inf")
+        self._waiting: Backlog | None = None
+        self._bounds: Bounds | None = None
         self._overflow: Callable[[], None] | None = None
+        self._lost: Callable[[int], None] | None = None
         self._open = True
 
     @property
     def backlog(self) -> int:
         """Bytes that were not read yet."""
-        return self._backlog
+        return self._backlog + (0 if self._waiting is None else self._waiting.bytes)
 
-    def bound(self, backlog: int, overflow: Callable[[], None]) -> None:
+    def bound(self, bounds: Bounds, overflow: Callable[[], None], lost: Callable[[int], None]) -> None:
         """See :meth:`relay.transport.Transport.bound`."""
-        self._bound = backlog
+        self._bounds = bounds
         self._overflow = overflow
+        self._lost = lost
 
     def send(self, frame: bytes) -> None:
         """Queue ``frame`` for the reader."""
         if not self._open:
             return
-        backlog = self._backlog + len(frame)
-        if backlog > self._bound:
-            self._open = False
-            if self._overflow is not None:
-                self._overflow()
+        if self._waiting is None and self._bounds is not None and not self._fits(frame, self._bounds):
+            if not self._bounds.drops:
+                self._give_up()
+                return
+            self._waiting = Backlog(self._bounds, self.framing)
+        if self._waiting is not None:
+            self._keep(frame, self._waiting)
+        else:
+            self._arrive(frame)
+
+    def _fits(self, frame: bytes, bounds: Bounds) -> bool:
+        """Whether ``frame`` may be handed on to the reader."""
+        most_bytes, most_frames = bounds.portion if bounds.drops else (bounds.max_bytes, bounds.max_frames)
+        return self._backlog + len(frame) <= most_bytes and len(self._frames) < most_frames
+
+    def _keep(self, frame: bytes, waiting: Backlog) -> None:
+        """Let ``frame`` wait until the reader has taken what is before it."""
+        lost = waiting.push(frame, held_bytes=self._backlog, held_frames=len(self._frames))
+        if lost and self._lost is not None:
+            self._lost(lost)
+        if waiting.full:
+            self._give_up()
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give a reader who has taken everything some of what waits."""
+        if self._waiting is None or self._bounds is None or self._frames:
             return
-        self._backlog = backlog
+        for frame in self._waiting.take(*self._bounds.portion):
+            self._arrive(frame)
+        if not self._waiting:
+            self._waiting = None
+
+    def _arrive(self, frame: bytes) -> None:
+        self._backlog += len(frame)
         self._frames.append(frame)
         if self.tap is not None:
             self.tap("received", frame)
         if self.arrived is not None:
             self.arrived(frame)
+
+    def _give_up(self) -> None:
+        self._open = False
+        if self._overflow is not None:
+            self._overflow()
+
+    def share(self, batch: Batch) -> bool:
+        """Never: a reader in this process takes frame by frame."""
+        return False
 
     def close(self, code: int, reason: str = "") -> None:
         """End after what is queued."""
@@ -84,6 +144,7 @@ class InProcessTransport:
         """End now."""
         self._frames.clear()
         self._backlog = 0
+        self._waiting = None
         self.close(1006, "")
 
     def take(self) -> bytes | None:
@@ -92,4 +153,5 @@ class InProcessTransport:
             return None
         frame = self._frames.popleft()
         self._backlog -= len(frame)
+        self._hand_on()
         return frame

@@ -112,8 +112,9 @@ NOT_JSON, NOT_A_MESSAGE = "Received invalid JSON...", "Received an invalid messa
 UNSUPPORTED = "Unsupported event received on socket: "
 BAD_NAME = "Invalid channel name..."
 BAD_SIGNATURE = "Invalid signature: Expected HMAC SHA256 hex digest of ..."
+BAD_KEY = "Invalid key in subscription auth data:"
 BAD_DATA = "Invalid channel_data..."
-BAD_INFO = "user_info supplied to presence subscription is invalid - if supplied it must be a type of hash"
+BAD_INFO = "user_info supplied to presence subscription is invalid - if supplied it must be a type of hash..."
 INCOMPLETE = "Invalid client event (must contain channel and data)"
 MINE = signed("private-mine")
 
@@ -240,8 +241,8 @@ ACCESS = [
         subscribe("private-room", auth="signature"),
         "Auth value for subscription to private-room is invalid: should be of format 'key:signature'",
     ),
-    Bad("auth of another key", signed("private-room", key="other"), "Invalid key in subscription auth data: 'other'"),
-    Bad("auth of no key", subscribe("private-room", auth=":"), "Invalid key in subscription auth data: ''"),
+    Bad("auth of another key", signed("private-room", key="other"), f"{BAD_KEY} 'other'..."),
+    Bad("auth of no key", subscribe("private-room", auth=":"), f"{BAD_KEY} ''..."),
     Bad("a forged signature", subscribe("private-room", auth=f"{KEY}:{'0' * 64}"), BAD_SIGNATURE),
     Bad("an empty signature", subscribe("private-room", auth=f"{KEY}:"), BAD_SIGNATURE),
     Bad("a signature that is no ASCII", subscribe("private-room", auth=f"{KEY}:\u00e9\U0001f600"), BAD_SIGNATURE),
@@ -277,14 +278,14 @@ PRESENCE = [
         (
             "user_id of 129 characters",
             json.dumps({"user_id": "u" * 129}),
-            "user_id has 129 characters, allowed are 128",
+            "user_id has 129 characters, allowed are 128...",
         ),
         ("user_info a string", '{"user_id":"u","user_info":"x"}', BAD_INFO),
         ("user_info an array", '{"user_id":"u","user_info":[]}', BAD_INFO),
         (
             "user_info of 1,025 bytes",
             json.dumps({"user_id": "u", "user_info": {"x": "i" * 1016}}),
-            "user_info has 1025 bytes, allowed are 1024",
+            "user_info has 1025 bytes, allowed are 1024...",
         ),
     )
 ]

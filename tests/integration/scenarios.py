@@ -73,6 +73,13 @@ async def refused_subscription(world: World) -> None:
     assert (await client.subscribe("private-team")).subscribed
 
 
+async def other_refusals(world: World) -> None:
+    client = await world.client()
+    orders = await client.subscribe("orders")
+    await orders.trigger("client-x", {})  # refused: a public channel
+    assert (await client.subscribe("other")).subscribed
+
+
 async def sign_in(world: World) -> None:
     client = await world.client()
     mine = await client.signin("u-42", {"name": "Ada"})
@@ -109,6 +116,7 @@ SCENARIOS = [
     presence_channel,
     client_events,
     refused_subscription,
+    other_refusals,
     sign_in,
     leaving_a_channel,
     typed_events,

@@ -17,6 +17,7 @@ from tests.integration.bad_frames import APP, BAD_FRAMES, KEY, NEIGHBOURHOOD, mo
 from tests.integration.raw import Client, InProcessTransport, connect, ended
 from tests.integration.serving import Served
 
+BOTH_DOORS = True
 PING = say("pusher:ping")
 
 pytestmark = pytest.mark.usefixtures("nothing_crashes")
@@ -86,7 +87,10 @@ class Socket:
 async def socket(served: Served) -> AsyncIterator[Socket]:
     async with (
         ClientSession() as session,
-        session.ws_connect(f"http://127.0.0.1:{served.port}/app/{KEY}?protocol=7") as response,
+        session.ws_connect(
+            f"{'http' if served.browser is None else 'https'}://127.0.0.1:{served.port}/app/{KEY}?protocol=7",
+            ssl=served.browser or True,
+        ) as response,
     ):
         client = Socket(response)
         client.socket_id = json.loads((await client.event())["data"])["socket_id"]
@@ -298,7 +302,7 @@ async def test_connection_may_have_as_many_channels_as_its_app_says():
         for name in "one", "two", "three":
             await client.subscribe(name)
         last = (await answers(client))[-1]
-        assert last["data"]["message"] == "Over subscription limit: 2 channels a connection"
+        assert last["data"]["message"] == "Over subscription limit: 2 channels a connection (subscription to three)"
         assert set(await hub.channels()) == {"one", "two"}
 
 

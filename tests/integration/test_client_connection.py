@@ -7,7 +7,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from relay import App, Hub, Member, UsageError
+from relay import App, Hub, Member, UsageError, User
 from relay.client import Backoff, Closed, QueueOverflow, Settings, SubscriptionRefused
 from relay.testing import ManualClock
 from relay_transports.aiohttp import connect, setup
@@ -124,6 +124,49 @@ async def test_a_private_channel_without_an_authorizer_says_how_to_pass_one(site
     async with connect(site.url("ws", "/app/app-key")) as client:
         with pytest.raises(UsageError, match="authorize= or auth_endpoint="):
             await client.subscribe("private-team")
+
+
+async def test_connect_takes_functions_in_place_of_endpoints(site):
+    hub: Hub = await site.up()
+
+    async def authorize(socket_id: str, channel: str, member: Member | None) -> dict[str, str]:
+        return hub.authorize_channel(socket_id, channel, member)
+
+    async def authenticate(socket_id: str, user: Member | None) -> dict[str, str]:
+        assert user is not None
+        return hub.authenticate_user(socket_id, User(user.id))
+
+    url = site.url("ws", "/app/app-key")
+    for connecting in (connect(url, authorize=authorize, authenticate=authenticate),
+                       connect_inprocess(hub, authorize=authorize, authenticate=authenticate)):  # fmt: skip
+        async with connecting as client:
+            assert (await client.subscribe("presence-room", user_id="ada")).members.me == Member("ada")
+            assert (await client.signin("ada")).subscribed
+    settings = Settings(authorize=authorize)
+    for make in (lambda: connect(url, authorize=authorize, settings=settings),
+                 lambda: connect_inprocess(hub, authorize=authorize, settings=settings)):  # fmt: skip
+        with pytest.raises(UsageError, match="authorize= is given twice"):
+            make()
+
+
+async def test_signing_in_without_an_authenticator_says_how_to_pass_one(site):
+    await site.up()
+    async with connect(site.url("ws", "/app/app-key")) as client:
+        with pytest.raises(UsageError, match="authenticate= or user_auth_endpoint="):
+            await client.signin("ada")
+
+
+async def test_a_ready_auth_that_nobody_can_renew_is_refused_after_a_reconnect(site):
+    hub = await site.up()
+    async with connect(site.url("ws", "/app/app-key"), settings=IMPATIENT) as client:
+        team = await client.subscribe("private-team", auth=hub.authorize_channel(client.socket_id, "private-team"))
+        await site.down()
+        await site.up()
+        await client.until(lambda: team.refusal is not None)
+        assert str(team.refusal) == (
+            "subscription to private-team refused: its auth= was for the connection that was lost:"
+            " make the client with authorize= or auth_endpoint="
+        )
 
 
 @pytest.mark.every_loop

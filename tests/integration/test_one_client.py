@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.scenarios import SCENARIOS
-from tests.integration.worlds import WORLDS, inprocess_world, socket_world
+from tests.integration.worlds import WORLDS, inprocess_world
 
 scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 
@@ -25,10 +25,11 @@ async def test_a_client_in_process_can_on_every_loop(scenario):
 
 
 @scenarios
-async def test_both_transports_carry_the_same_bytes(scenario):
+@pytest.mark.parametrize("other", ["socket", "tls"])
+async def test_both_transports_carry_the_same_bytes(scenario, other):
     async with inprocess_world() as inprocess:
         await scenario(inprocess)
-    async with socket_world() as socket:
+    async with WORLDS[other]() as socket:
         await scenario(socket)
     for direction in ("sent", "received"):
         assert frames(inprocess, direction) == frames(socket, direction)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -129,8 +130,12 @@ class Wire:
 
 
 @asynccontextmanager
-async def dial(port: int, *, receive_buffer: int | None = None) -> AsyncIterator[Wire]:
-    """A plain TCP connection; a small ``receive_buffer`` makes the kernel keep little for a slow reader."""
+async def dial(
+    port: int, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Wire]:
+    """A TCP connection, encrypted with ``tls``; a small ``receive_buffer`` makes the kernel keep little for a slow
+    reader.
+    """
     raw = socket.socket()
     raw.setblocking(False)
     if receive_buffer is not None:
@@ -138,7 +143,8 @@ async def dial(port: int, *, receive_buffer: int | None = None) -> AsyncIterator
     try:
         await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
         # A small limit: what is not asked for stays in the kernel.
-        wire = Wire(*await asyncio.open_connection(sock=raw, limit=4096))
+        host = None if tls is None else "127.0.0.1"
+        wire = Wire(*await asyncio.open_connection(sock=raw, limit=4096, ssl=tls, server_hostname=host))
     except BaseException:
         raw.close()
         raise
@@ -157,9 +163,11 @@ def upgrade(target: str) -> bytes:
 
 
 @asynccontextmanager
-async def websocket(port: int, target: str, *, receive_buffer: int | None = None) -> AsyncIterator[Wire]:
+async def websocket(
+    port: int, target: str, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Wire]:
     """A WebSocket; the server must let it in (101), whatever it does then."""
-    async with dial(port, receive_buffer=receive_buffer) as wire:
+    async with dial(port, receive_buffer=receive_buffer, tls=tls) as wire:
         wire.write(upgrade(target))
         async with asyncio.timeout(PATIENCE):
             head = await wire.reader.readuntil(b"\r\n\r\n")
@@ -167,9 +175,11 @@ async def websocket(port: int, target: str, *, receive_buffer: int | None = None
         yield wire
 
 
-async def http(port: int, method: str, target: str, body: bytes = b"", headers: str = "") -> Answer:
+async def http(
+    port: int, method: str, target: str, body: bytes = b"", headers: str = "", *, tls: ssl.SSLContext | None = None
+) -> Answer:
     """One HTTP request with ``target`` and ``body`` exactly as given; ``headers`` are lines that end in CRLF."""
-    async with dial(port) as wire, asyncio.timeout(PATIENCE):
+    async with dial(port, tls=tls) as wire, asyncio.timeout(PATIENCE):
         length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
         head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{length}{headers}\r\n"
         wire.write(head.encode() + body)

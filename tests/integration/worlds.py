@@ -1,7 +1,7 @@
 """The same clients over both transports: what a test of the client runs in."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -13,6 +13,7 @@ from relay.client import Client, Settings
 from relay_transports.aiohttp import connect as connect_socket
 from relay_transports.aiohttp import setup
 from relay_transports.inprocess import connect as connect_inprocess
+from tests.integration.serving import Tls, own_tls
 
 APP = App(id="1001", key="app-key", secret="app-secret", client_events=True)
 
@@ -55,20 +56,26 @@ async def inprocess_world(app: App = APP) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def socket_world(app: App = APP, **site: Any) -> AsyncIterator[World]:
+async def socket_world(app: App = APP, *, tls: Tls | None = None, **site: Any) -> AsyncIterator[World]:
     hub = Hub(app, random=Random(1))
     application = web.Application()
     setup(application, hub)
     runner = web.AppRunner(application, shutdown_timeout=5)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, **site).start()
-    url = f"ws://127.0.0.1:{runner.addresses[0][1]}/app/{app.key}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls and tls.server, **site).start()
+    trust = True if tls is None else tls.browser
+    url = f"{'ws' if tls is None else 'wss'}://127.0.0.1:{runner.addresses[0][1]}/app/{app.key}"
     try:
         async with AsyncExitStack() as stack:
-            yield World(hub, lambda settings: connect_socket(url, settings=settings), stack)
+            yield World(hub, lambda settings: connect_socket(url, settings=settings, ssl=trust), stack)
     finally:
         await runner.cleanup()
 
 
-WORLDS: dict[str, Callable[..., Any]] = {"inprocess": inprocess_world, "socket": socket_world}
+def tls_world(app: App = APP) -> AbstractAsyncContextManager[World]:
+    """Sockets whose encryption ends in the server, which serves them another way."""
+    return socket_world(app, tls=own_tls())
+
+
+WORLDS: dict[str, Callable[..., Any]] = {"inprocess": inprocess_world, "socket": socket_world, "tls": tls_world}
 Scenario = Callable[[World], Awaitable[None]]

@@ -121,3 +121,37 @@ def test_frames_that_are_not_json_are_shown_as_they_are(run):
         "    assert False"
     )  # fmt: skip
     result.stdout.fnmatch_lines(["*#1 C> no json", '*#1 S> {"event":"pusher:error",*'])
+
+
+FAILING_CALLBACK = """
+def failing(event):
+    assert event.data == {"id": 7}
+
+async def test_payment(relay):
+    orders = await (await relay.connect()).subscribe("orders")
+    orders.bind("paid", failing)
+    await relay.hub.trigger("orders", "paid", {"id": 8})
+    await relay.hub.settle()
+"""
+
+
+def test_a_callback_that_fails_makes_its_test_fail_and_is_shown(run):
+    result = run(FAILING_CALLBACK)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">       assert event.data == {*", "E *AssertionError: *", "*- relay transcript -*"])
+
+
+def test_a_callback_that_fails_while_fixtures_end_is_an_error(run):
+    result = run(
+        "import pytest\n"
+        "@pytest.fixture\n"
+        "async def orders(relay):\n"
+        "    orders = await (await relay.connect()).subscribe('orders')\n"
+        "    orders.bind('paid', lambda event: 1 / 0)\n"
+        "    yield orders\n"
+        "    await relay.hub.trigger('orders', 'paid', '')\n"
+        "    await relay.hub.settle()\n"
+        "async def test_payment(orders): pass"
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["E *ZeroDivisionError: *"])

@@ -9,7 +9,7 @@ import sys
 import pytest
 from pusher import Pusher
 
-from relay import App
+from relay import App, RelayError
 
 PROGRAM = """
 import asyncio, os
@@ -57,6 +57,23 @@ def test_the_python_sdk_takes_the_url_with_host_and_port_beside_it(relay_server,
 
 def test_its_hub_can_be_looked_at_from_the_test(relay_server):
     assert relay_server.call(relay_server.hub.check) == []
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by nothing"), TimeoutError("too late"), KeyboardInterrupt()])
+def test_what_a_look_at_its_hub_raises_is_raised_in_the_test(relay_server, error):
+    def look():
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        relay_server.call(look)
+    assert raised.value is error
+    assert relay_server.call(relay_server.hub.check) == []
+
+
+def test_a_server_that_was_stopped_says_so(relay_server):
+    relay_server.stop()
+    with pytest.raises(RelayError, match="does not run"):
+        relay_server.call(relay_server.hub.check)
 
 
 def test_servers_for_several_apps_stand_beside_each_other(relay_server_factory):

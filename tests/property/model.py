@@ -56,7 +56,7 @@ class Model:
             self.refuse(socket, f"Existing subscription to channel {channel}")
         elif is_own(channel) and (socket not in self.signed_in or channel != OWN + user):
             who = "Only the user signed in on this connection"
-            self.refuse(socket, f"{who} may subscribe to its server-to-user channel")
+            self.refuse(socket, f"{who} may subscribe to its server-to-user channel (subscription to {channel})")
         elif is_presence(channel):
             self._enter_presence(socket, channel, user)
         else:

@@ -35,6 +35,7 @@ def test_app_has_the_protocols_limits():
     assert (app.activity_timeout, app.pong_timeout, app.client_event_rate) == (120, 30, 10)
     assert (app.max_event_bytes, app.max_event_channels, app.max_batch) == (10_240, 100, 10)
     assert (app.max_members, app.max_user_id, app.max_user_info_bytes) == (100, 128, 1024)
+    assert (app.slow_consumers, app.max_backlog_frames, app.flush_interval) == ("disconnect", 10_000, 0)
     assert (app.enabled, app.client_events, app.tls_only) == (True, False, False)
 
 
@@ -73,6 +74,15 @@ def test_app_cannot_be_changed():
         ("activity_timeout", 0, "a whole number above 0, got 0"),
         ("pong_timeout", -1, "a whole number above 0, got -1"),
         ("max_backlog", 1.5, "a whole number above 0, got 1.5"),
+        ("max_backlog_frames", 0, "a whole number above 0, got 0"),
+        ("slow_consumers", "drop", "one of 'disconnect', 'drop_oldest', 'latest_only', got 'drop'"),
+        ("slow_consumers", "latest", "got 'latest'; did you mean 'latest_only'?"),
+        ("slow_consumers", None, "got None"),
+        ("flush_interval", 1.5, "a number of seconds from 0 to 1, got 1.5"),
+        ("flush_interval", -0.1, "got -0.1"),
+        ("flush_interval", float("nan"), "got nan"),
+        ("flush_interval", "0.1", "got '0.1'"),
+        ("flush_interval", True, "got True"),
         ("max_batch", "10", "a whole number above 0, got '10'"),
         ("max_event_bytes", True, "a whole number above 0, got True"),
         ("max_connections", -1, "got -1"),

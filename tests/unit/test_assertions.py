@@ -8,7 +8,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from relay import UsageError
+from relay import App, UsageError
+from relay.client import QueueOverflow, Settings
 from relay.testing import Faults
 
 
@@ -141,6 +142,108 @@ async def test_no_assertion_waits_for_time(relay, orders, waits):
     assert waits == []
 
 
+# Many events
+
+
+@pytest.mark.every_loop
+async def test_of_many_events_the_first_and_last_are_shown_and_those_lost_are_counted(relay, orders):
+    await relay.hub.trigger("orders", "paid", 0)
+    for number in range(1200):
+        await relay.hub.trigger("orders", "tick", number)
+    ends = (", ".join(f"tick {n}" for n in numbers) for numbers in (range(200, 205), range(1195, 1200)))
+    saw = f"saw [{next(ends)}, ... 990 events ..., {next(ends)}]; 201 more were lost, the queue holds max_queued=1000"
+    with pytest.raises(AssertionError, match=exactly(f"expected paid on orders, {saw}")):
+        await orders.expect("paid")
+    with pytest.raises(AssertionError, match=exactly(f"expected nothing on orders, {saw}")):
+        await orders.expect_nothing()
+
+
+@pytest.mark.every_loop
+async def test_long_data_is_cut_in_messages(relay, orders):
+    await relay.hub.trigger("orders", "tick", "x" * 5000)
+    with pytest.raises(AssertionError, match=r"saw \[tick 'x{299}\.\.\.\]"):
+        await orders.expect("paid")
+
+
+@pytest.mark.every_loop
+async def test_nothing_was_lost_where_everything_was_read(relay):
+    client = await relay.connect(settings=Settings(max_queued=1, reconnect=None))
+    orders = await client.subscribe("orders")
+    for number in range(2):
+        await relay.hub.trigger("orders", "paid", number)
+    assert (await orders.expect("paid")).data == 1
+    with pytest.raises(AssertionError, match=r"saw \[\]; 1 more were lost"):
+        await orders.expect_nothing()
+    with pytest.raises(QueueOverflow):
+        await anext(orders)
+    await orders.expect_nothing()
+
+
+# What happens in the protocol
+
+
+@pytest.mark.every_loop
+async def test_members_that_come_and_go_may_be_expected_and_are_no_events(relay):
+    ada, bob = await relay.connect(), await relay.connect()
+    room = await ada.subscribe("presence-room", user_id="ada")
+    await bob.subscribe("presence-room", user_id="bob")
+    await room.expect_nothing()
+    assert (await room.expect("pusher:member_added")).data.id == "bob"
+    with pytest.raises(AssertionError, match=exactly("expected pusher:member_added on presence-room, saw []")):
+        await room.expect("pusher:member_added")
+    await bob.close()
+    assert (await room.expect("pusher:member_removed")).data.id == "bob"
+    assert (await room.expect("pusher:subscription_succeeded")).data.count == 1
+
+
+# Callbacks that fail
+
+
+def failing(event):
+    assert event.data == "right", f"got {event.data}"
+
+
+async def failing_later(event):
+    await anyio.lowlevel.checkpoint()
+    failing(event)
+
+
+def failing_by_pytest(event):
+    pytest.fail(f"got {event.data}")
+
+
+@pytest.mark.every_loop
+@pytest.mark.parametrize("callback", [failing, failing_later, failing_by_pytest])
+@pytest.mark.parametrize("assertion", ["settle", "expect", "expect_nothing", "expect_closed"])
+async def test_what_a_callback_raises_is_raised_by_the_next_assertion(relay, orders, callback, assertion):
+    other = await relay.clients[0].subscribe("other")
+    orders.bind("paid", callback)
+    await relay.hub.trigger("orders", "paid", "wrong")
+    await orders.expect("paid") if callback is failing_later else None
+    await relay.hub.settle()
+    acts = {
+        "settle": relay.settle,
+        "expect": lambda: other.expect("paid"),
+        "expect_nothing": other.expect_nothing,
+        "expect_closed": relay.clients[0].expect_closed,
+    }
+    with pytest.raises((AssertionError, pytest.fail.Exception), match="got wrong") as raised:
+        await acts[assertion]()
+    assert {"failing", "failing_by_pytest"} & {entry.name for entry in raised.traceback}
+    await other.expect_nothing()  # it is told once
+
+
+@pytest.mark.every_loop
+async def test_of_several_failures_the_first_is_raised_and_the_others_are_counted(relay, orders):
+    orders.bind("paid", failing)
+    for number in range(3):
+        await relay.hub.trigger("orders", "paid", number)
+    with pytest.raises(AssertionError, match="got 0") as raised:
+        await relay.settle()
+    [note] = raised.value.__notes__
+    assert note.startswith("2 more callbacks failed after this one, the last with AssertionError('got 2")
+
+
 # The code under test gets its chance
 
 
@@ -237,7 +340,8 @@ async def test_expect_closed_tells_code_and_reason(relay):
         await ghost.expect_closed()
     await relay.clock.advance(150)
     with pytest.raises(
-        AssertionError, match=r"^expected connection 1 to be closed with 4009, got the connection is closed: 4201 "
+        AssertionError,
+        match=exactly("expected connection 1 to be closed with 4009, it was closed with 4201 Pong reply not received"),
     ):
         await ghost.expect_closed(4009)
     assert (await ghost.expect_closed(4201)).reason
@@ -262,6 +366,24 @@ async def test_published_is_filtered_by_channel_and_event(relay):
     ]
     assert [each.event for each in relay.published(event="packed")] == ["packed"]
     assert relay.published("audit", "packed") == []
+
+
+@pytest.mark.every_loop
+async def test_each_app_has_its_own_publishes(relay_factory):
+    shop, bank = App(id="1", key="shop", secret="s"), App(id="2", key="bank", secret="s")
+    kit = relay_factory(shop, bank)
+    client, other = await kit.connect("shop"), await kit.connect("bank")
+    orders, others = await client.subscribe("orders"), await other.subscribe("orders")
+    await kit.hub.trigger("orders", "paid", 7, app=shop)
+    assert [publish.app for publish in kit.published("orders")] == ["1"]
+    assert len(kit.published(app=shop)) == len(kit.published("orders", "paid", app="1")) == 1
+    assert kit.published(app=bank) == []
+    await orders.expect("paid")
+    with pytest.raises(
+        AssertionError,
+        match=exactly("expected paid on orders, saw []; paid was published for App 1, connection 2 is of App 2"),
+    ):
+        await others.expect("paid")
 
 
 @pytest.mark.every_loop

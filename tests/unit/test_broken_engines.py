@@ -1,14 +1,17 @@
 """A broker or directory that fails: this node goes on serving its own clients, and says so (design 3.5)."""
 
+import json
 import logging
+from collections.abc import Mapping
 
 import anyio
 import pytest
 
-from relay import App, BrokerUnavailable, Hub
+from relay import App, BrokerUnavailable, Hub, api
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined, Left
+from relay.cluster.directory import Full, Joined, Left, Occupancy, Roster
 from relay.cluster.local import LocalBroker, LocalDirectory
+from relay.protocol import rest, signing
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
 from relay.testing import ManualClock
@@ -17,6 +20,7 @@ from tests.unit.client import ACK, ERROR, arrive
 pytestmark = pytest.mark.every_loop
 
 APP = App(id="1", key="k", secret="s", client_events=True)
+ROOM = "presence-room"
 
 
 class Breakable:
@@ -53,6 +57,18 @@ class BreakableDirectory(Breakable, LocalDirectory):
     async def leave(self, app: str, channel: str, socket_id: str) -> Left:
         self.fail_at("leave")
         return await super().leave(app, channel, socket_id)
+
+    async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
+        self.fail_at("ask")
+        return await super().occupied(app, prefix)
+
+    async def occupancy(self, app: str, channel: str) -> Occupancy:
+        self.fail_at("ask")
+        return await super().occupancy(app, channel)
+
+    async def roster(self, app: str, channel: str) -> Roster:
+        self.fail_at("ask")
+        return await super().roster(app, channel)
 
 
 @pytest.fixture
@@ -159,3 +175,52 @@ async def test_a_broker_that_cannot_start_is_the_embedding_programs_to_see_and_t
     del broker.start
     async with hub:
         assert hub.running
+
+
+async def over_rest(hub: Hub, method: str, path: str, body: object = None) -> rest.Response:
+    """A signed request, and what the hub answers."""
+    raw = b"" if body is None else json.dumps(body).encode()
+    signed = signing.sign_rest(APP, method, path, query=[], body=raw, now=int(hub.clock.time()))
+    query = "&".join(f"{name}={value}" for name, value in signed)
+    return await api.respond(hub, rest.Request(method, f"{path}?{query}", raw))
+
+
+@pytest.mark.parametrize("path", ["channels", "channels/news", "channels/news/stats", "channels/presence-room/users"])
+async def test_a_question_about_all_nodes_is_503_with_one_line_while_they_cannot_be_asked(hub, directory, path):
+    async with hub:
+        directory.broken = {"ask"}
+        answer = await over_rest(hub, "GET", f"/apps/1/{path}")
+        assert (answer.status, answer.body) == (503, b"The other nodes cannot be asked now: try again later\n")
+        directory.broken = set()
+        assert (await over_rest(hub, "GET", f"/apps/1/{path}")).status == 200
+
+
+@pytest.mark.parametrize("question", [Hub.channels, lambda hub: hub.channel("news"), lambda hub: hub.members(ROOM)])
+async def test_a_question_about_all_nodes_is_raised_here_as_what_it_is(hub, directory, question):
+    directory.broken = {"ask"}
+    async with hub:
+        with pytest.raises(BrokerUnavailable):
+            await question(hub)
+
+
+async def test_an_event_whose_counts_cannot_be_told_is_published_all_the_same(hub, directory):
+    async with hub:
+        socket = await arrive(hub)
+        await socket.subscribe("news")
+        directory.broken = {"ask"}
+        receipt = await hub.trigger(["news", ROOM], "paid", "", info=["subscription_count", "user_count"])
+        assert (receipt.remote, receipt.delivered) == ("unavailable", 1)
+        assert receipt.info == {"news": {}, ROOM: {}}
+        assert socket.events() == [ACK, "paid"]
+        assert hub.check() == []
+
+
+async def test_a_publish_over_rest_whose_counts_cannot_be_told_is_no_failure_to_be_tried_again(hub, directory):
+    async with hub:
+        socket = await arrive(hub)
+        await socket.subscribe("news")
+        directory.broken = {"ask"}
+        body = {"name": "paid", "channel": "news", "data": "", "info": "subscription_count"}
+        answer = await over_rest(hub, "POST", "/apps/1/events", body)
+        assert (answer.status, json.loads(answer.body)) == (200, {"channels": {"news": {}}})
+        assert socket.events() == [ACK, "paid"]

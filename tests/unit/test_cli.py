@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import relay
-from relay.cli import main
+from relay.cli import build_parser, configuration, main
 from tests.integration.wire import websocket
 
 Process = subprocess.Popen[str]
@@ -126,6 +126,40 @@ async def test_clients_may_talk_when_the_flag_says_so(flags, heard):
             for text in '{"event":"client-hi","channel":"private-room","data":{}}', '{"event":"pusher:ping"}':
                 socket.send(text)
             assert ((await socket.event())["event"] == "pusher:pong") is heard
+
+
+SLOW = ["--slow-consumers", "drop_oldest", "--max-backlog", "5000", "--max-backlog-frames", "50"]
+
+
+@pytest.mark.parametrize("flags", [[], [*SLOW, "--flush-interval", "0"]], ids=["file", "flags before the file"])
+def test_flags_and_file_say_what_becomes_of_slow_clients(toml, flags):
+    toml.write_text(APP + 'slow_consumers = "latest_only"\nmax_backlog = 9000\nflush_interval = 0.5\n')
+    [app] = configuration(build_parser().parse_args(["serve", "--config", str(toml), *flags])).apps
+    told = app.slow_consumers, app.max_backlog, app.max_backlog_frames, app.flush_interval
+    assert told == (("drop_oldest", 5000, 50, 0.0) if flags else ("latest_only", 9000, 10_000, 0.5))
+
+
+async def test_flags_reach_the_clients():
+    flags = ["--slow-consumers", "drop_oldest", "--max-backlog", "10", "--flush-interval", "0.01"]
+    with serving("--port", "0", *CREDENTIALS, *flags) as (_, line):
+        async with websocket(int(re.findall(r":(\d+)", line)[0]), "/app/app-key?protocol=7") as socket:
+            assert (await socket.closed()).code == 4100  # the greeting is more, and may not be dropped
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("--slow-consumers", "drop", "invalid choice: 'drop' (choose from "),
+        ("--max-backlog", "0", "should be a whole number above 0, got '0'"),
+        ("--max-backlog-frames", "1.5", "should be a whole number above 0, got '1.5'"),
+        ("--flush-interval", "2", "should be a number of seconds from 0 to 1, got '2'"),
+        ("--flush-interval", "soon", "should be a number of seconds from 0 to 1, got 'soon'"),
+        ("--flush-interval", "nan", "should be a number of seconds from 0 to 1, got 'nan'"),
+    ],
+)
+def test_setting_that_cannot_be_is_told_what_could(capsys, flag, value, told):
+    code, err = run(capsys, "serve", *CREDENTIALS, flag, value)
+    assert (code, f"argument {flag}: {told}" in err.splitlines()[-1]) == (2, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -24,9 +24,24 @@ def test_file_with_a_server_and_several_apps():
     assert [app.id for app in config.apps] == ["1001", "1002"]
 
 
+def test_file_says_what_becomes_of_slow_clients():
+    text = 'slow_consumers = "latest_only"\nmax_backlog = 5000\nmax_backlog_frames = 50\nflush_interval = 0.05\n'
+    [app] = parse_config(APP + text).apps
+    assert (app.slow_consumers, app.max_backlog, app.max_backlog_frames) == ("latest_only", 5000, 50)
+    assert app.flush_interval == 0.05
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (
+            APP + 'slow_consumers = "drop_olest"',
+            "App.slow_consumers must be one of 'disconnect', 'drop_oldest', 'latest_only', got 'drop_olest'; did you",
+        ),
+        (APP + 'slow_consumers = "latest"', "'latest_only', got 'latest'; did you mean 'latest_only'?"),
+        (APP + "slow_consumers = 5", "apps[0]: App.slow_consumers must be one of "),
+        (APP + "slow_consumer = 5", "apps[0]: unknown key 'slow_consumer'; did you mean 'slow_consumers'?"),
+        (APP + "flush_interval = 5", "apps[0]: App.flush_interval must be a number of seconds from 0 to 1, got 5"),
         ("[sever]\n" + APP, "unknown key 'sever'; did you mean 'server'?"),
         (APP.replace("apps", "app"), "unknown key 'app'; did you mean 'apps'?"),
         ("x = 1\n" + APP, "unknown key 'x'; allowed: server, apps"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from relay.fanout import broadcast
+from relay.backlog import Bounds
+from relay.fanout import Batch, broadcast
 from relay.transport import Framing
 
 
@@ -10,6 +11,7 @@ class CountingFraming:
     """Frames with a mark of its own, and counts how often it does."""
 
     ping = None
+    shares = False
 
     def __init__(self, mark: bytes) -> None:
         self.framed = 0
@@ -18,6 +20,9 @@ class CountingFraming:
     def frame(self, text: bytes) -> bytes:
         self.framed += 1
         return self._mark + text
+
+    def text(self, frame: bytes) -> bytes:
+        return frame.removeprefix(self._mark)
 
 
 class Recorder:
@@ -28,11 +33,14 @@ class Recorder:
         self.backlog = 0
         self.sent: list[bytes] = []
 
-    def bound(self, backlog: int, overflow: Callable[[], None]) -> None:
+    def bound(self, bounds: Bounds, overflow: Callable[[], None], lost: Callable[[int], None]) -> None:
         """As much as comes."""
 
     def send(self, frame: bytes) -> None:
         self.sent.append(frame)
+
+    def share(self, batch: Batch) -> bool:
+        return False
 
     def close(self, code: int, reason: str = "") -> None:
         """Nothing to end."""

@@ -100,6 +100,23 @@ async def test_a_stalled_client_that_asks_is_told_so_instead_of_waiting_for_ever
     await client.subscribe("refunds")
 
 
+async def test_connecting_a_client_that_does_not_read_says_so_instead_of_waiting_for_ever(relay):
+    faults = Faults()
+    faults.stall()
+    with pytest.raises(UsageError, match=r"does not read, .* greeting for ever: resume\(\) first"):
+        await relay.connect(faults=faults)
+    faults.resume()
+    client = await relay.connect(faults=faults, reconnect=Backoff(first=1, most=1))
+    relay.lose_node()
+    relay.restore_node()
+    client.pump()
+    faults.stall()
+    await relay.clock.advance(1)
+    faults.resume()
+    client.pump()
+    assert client.connection.state is State.CONNECTED
+
+
 # A slow network
 
 

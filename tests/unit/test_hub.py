@@ -296,17 +296,36 @@ async def test_a_client_without_auth_is_asked_for_at_the_authorizer_of_its_own_c
         }
 
 
-async def test_an_authorizer_that_fails_leaves_no_trace_of_the_subscribe(hub):
-    async def authorize(channel: str) -> bool:
-        raise LookupError("the session store is away")
+@pytest.mark.parametrize(
+    "answer",
+    [LookupError("the session store is away"), Member("ada", ["no object"]), Member("ada", {1, 2}), Member("")],
+)
+async def test_an_authorizer_that_fails_refuses_the_subscribe_and_nothing_else(hub, answer, caplog):
+    async def authorize(channel: str) -> Member:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async with hub:
         socket = await arrive(hub, authorize=authorize)
-        with pytest.raises(LookupError):
-            await socket.say("pusher:subscribe", {"channel": "private-a"})
+        await socket.say("pusher:subscribe", {"channel": "presence-a"})
+        await socket.subscribe("news")
         await hub.settle()
-        assert (socket.events(), hub.stats().channels, hub.check()) == ([], 0, [])
-        assert socket.connection.session.subscriptions == {}
+        refusal, acknowledged = socket.frames()
+        assert refusal.data["message"] == "Not authorized to subscribe to presence-a: try again later"
+        assert (acknowledged.event, hub.stats().channels, hub.check()) == (ACK, 1, [])
+        assert set(socket.connection.session.subscriptions) == {"news"}
+        assert "an authorizer failed" in caplog.messages
+
+
+async def test_a_member_whose_id_is_a_whole_number_is_known_by_its_text(hub):
+    async def authorize(channel: str) -> Member:
+        return Member(7, {"name": "Ada"})  # type: ignore[arg-type]  # what a primary key often is
+
+    async with hub:
+        socket = await arrive(hub, authorize=authorize)
+        await socket.say("pusher:subscribe", {"channel": "presence-a"})
+        assert await hub.members("presence-a") == [Member("7", {"name": "Ada"})]
 
 
 async def test_a_client_that_was_closed_is_not_listened_to(hub):

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from relay import App, Disconnect, Hub, Member, UsageError
-from relay.client import Closed
+from relay.client import Closed, Settings
 from relay.testing import ManualClock
 from relay_transports.inprocess import InProcessTransport, connect, connect_raw
 from tests.unit.client import ACK
@@ -107,6 +107,23 @@ async def test_a_client_that_reads_answers_pings_by_itself(hub):
         assert await client.received() == []
         await hub.clock.advance(119)
         assert client.closed is None
+
+
+async def test_a_frame_above_the_limit_ends_the_connection_as_on_a_socket(hub):
+    most = APP.max_message_bytes
+    async with hub, connect_raw(hub) as raw, connect(hub, settings=Settings(reconnect=None)) as client:
+        for each in (raw, client):
+            send = each.send if each is raw else client.send_raw
+            await send('{"event":"pusher:ping"}'.ljust(most))
+            assert each.closed is None
+            await send("x" * (most - 1) + "é")
+        client.pump()
+        for each in (raw, client):
+            closed = each.closed
+            assert closed is not None
+            assert (closed.code, closed.reason) == (1009, f"message too big: the limit is {most} bytes")
+        await hub.settle()
+        assert hub.stats().connections == 0
 
 
 async def test_leaving_the_block_disconnects(hub):

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from relay.backlog import Bounds
+from relay.protocol import messages
 from relay_transports import frames
 from relay_transports.aiohttp.outbox import Flusher, SocketTransport
 
@@ -55,11 +57,15 @@ async def transport(wire: Wire, flusher: Flusher) -> SocketTransport:
     return SocketTransport(wire, flusher)
 
 
+def never(count: int) -> None:
+    raise AssertionError(f"{count} events lost where no event may be")
+
+
 class Overflows(list[int]):
     """Counts how often a transport could take no more, and what was waiting then."""
 
     def bind(self, transport: SocketTransport, backlog: int) -> "Overflows":
-        transport.bound(backlog, lambda: self.append(transport.backlog))
+        transport.bound(Bounds(backlog), lambda: self.append(transport.backlog), never)
         return self
 
 
@@ -252,6 +258,151 @@ def test_a_client_that_does_not_answer_the_close_frame_within_5_seconds_is_cut(w
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(close_and_wait())
     assert wire.end == expected
+
+
+# A flush interval
+
+
+def run_ahead(*seconds: float, interval: float, wire: Wire, close: bool = False) -> list[bytes]:
+    """What was written after a frame in each of two turns, an optional close, and ``seconds`` more."""
+    loop = Ahead()
+
+    async def send_and_wait() -> None:
+        transport = SocketTransport(wire, Flusher(loop, interval))
+        for frame in (b"a", b"b"):
+            transport.send(frame)
+            await tick()
+        if close:
+            transport.close(4200)
+        for each in seconds:
+            loop.ahead += each
+        for _ in range(3):
+            await tick()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(send_and_wait())
+    return wire.writes
+
+
+def test_what_comes_within_a_flush_interval_leaves_in_one_write(wire):
+    assert run_ahead(0.5, interval=0.4, wire=wire) == [b"ab"]
+
+
+def test_nothing_is_written_before_a_flush_interval_is_over(wire):
+    assert run_ahead(0.3, interval=0.4, wire=wire) == []
+
+
+def test_a_close_does_not_wait_for_the_flush_interval(wire):
+    assert run_ahead(interval=0.4, wire=wire, close=True) == [b"ab" + frames.close(4200)]
+
+
+async def test_the_end_does_not_wait_for_the_flush_interval(wire):
+    transport = SocketTransport(wire, Flusher(asyncio.get_running_loop(), 0.4))
+    transport.send(b"a")
+    transport.end()
+    assert (wire.writes, wire.end) == ([b"a"], "closed")
+
+
+# Bounds in frames
+
+
+async def test_frames_are_bounded_too(wire, transport):
+    overflows: list[int] = []
+    transport.bound(Bounds(1000, 3), lambda: overflows.append(1), never)
+    for frame in (b"abc", b"def", b"ghi", b"jkl"):
+        transport.send(frame)
+    await tick()
+    assert (wire.writes, overflows) == ([b"abcdefghi"], [1])
+
+
+async def test_frames_that_were_read_in_the_meantime_do_not_count(wire, transport):
+    overflows: list[int] = []
+    transport.bound(Bounds(1000, 3), lambda: overflows.append(1), never)
+    wire.stuck = 3
+    for _ in range(20):  # one is always unread, and never more than that
+        transport.send(b"abc")
+        await tick()
+    assert overflows == []
+    for _ in range(3):
+        wire.stuck += 3
+        transport.send(b"abc")
+        await tick()
+    assert overflows == [1]
+
+
+# Clients that are behind
+
+
+class Losses(list[int]):
+    """What a transport told about lost events; ``overflows`` how often it could take no more."""
+
+    overflows = 0
+
+    def bind(self, transport: SocketTransport, bounds: Bounds) -> "Losses":
+        transport.bound(bounds, self.overflow, self.append)
+        return self
+
+    def overflow(self) -> None:
+        self.overflows += 1
+
+
+def paid(number: int) -> bytes:
+    return frames.WEBSOCKET.frame(messages.event("paid", "orders", f"{number:0100}"))
+
+
+SIZE = len(paid(0))
+
+
+async def test_no_more_is_handed_to_a_slow_socket_than_leaves_room_for_the_newest(wire, transport):
+    losses = Losses().bind(transport, Bounds(10 * SIZE, 100, "drop_oldest"))
+    wire.stuck = 1
+    transport.send(paid(0))
+    await tick()
+    for number in range(1, 30):
+        transport.send(paid(number))
+        await tick()
+    wire.stuck = 0
+    transport.catch_up()
+    assert wire.writes[:2] == [paid(0), b"".join(paid(number) for number in range(21, 26))]
+    assert (sum(losses), losses.overflows) == (20, 0)
+
+
+async def test_what_waits_is_written_portion_by_portion_as_the_socket_is_done(wire, transport):
+    Losses().bind(transport, Bounds(10 * SIZE, 4, "drop_oldest"))
+    wire.stuck = 1
+    for number in range(4):
+        transport.send(paid(number))
+        await tick()
+    assert wire.writes == [paid(0)]
+    wire.stuck = 0
+    transport.catch_up()
+    transport.send(paid(4))
+    await tick()
+    assert wire.writes == [paid(0), paid(1) + paid(2), paid(3), paid(4)]
+
+
+async def test_the_end_hands_on_all_that_waits(wire, transport):
+    Losses().bind(transport, Bounds(10 * SIZE, 100, "drop_oldest"))
+    wire.stuck = 1
+    for number in range(9):
+        transport.send(paid(number))
+        await tick()
+    transport.close(4200)
+    transport.end()
+    assert b"".join(wire.writes) == b"".join(map(paid, range(9))) + frames.close(4200)
+    assert (wire.end, transport.backlog) == ("closed", 1)
+
+
+async def test_nothing_waits_for_a_socket_that_is_gone(wire, transport):
+    Losses().bind(transport, Bounds(10 * SIZE, 100, "drop_oldest"))
+    wire.stuck = 1
+    for number in range(9):
+        transport.send(paid(number))
+        await tick()
+    wire.close()
+    wire.stuck = 0
+    transport.catch_up()
+    assert (wire.writes, transport.backlog) == ([paid(0)], 0)
 
 
 # Real sockets

@@ -211,6 +211,7 @@ def test_vouching_without_a_member_takes_the_user_signed_in_or_is_refused():
     assert session.vouch(join, None).member == session.user
 
 
+NO_INFO = '{"user_id":"ada","user_info":[]}'
 WRONG_IN_EVERY_WAY = {"channel": "no spaces", "auth": "nonsense", "channel_data": "nonsense"}
 
 
@@ -240,8 +241,8 @@ def test_a_subscribe_is_checked_in_the_order_of_the_reference(data, message):
     ("settings", "channel_data", "message"),
     [
         ({}, None, "channel_data with a user_id is required to subscribe to presence-a, or a sign-in before it"),
-        ({"max_user_id": 2}, ADA, "user_id has 3 characters, allowed are 2"),
-        ({"max_user_info_bytes": 13}, ADA, "user_info has 14 bytes, allowed are 13"),
+        ({"max_user_id": 2}, ADA, "user_id has 3 characters, allowed are 2 (subscription to presence-a)"),
+        ({"max_user_info_bytes": 13}, ADA, "user_info has 14 bytes, allowed are 13 (subscription to presence-a)"),
     ],
 )
 def test_a_member_must_be_there_and_within_the_limits(settings, channel_data, message):
@@ -255,7 +256,26 @@ def test_a_member_must_be_there_and_within_the_limits(settings, channel_data, me
 def test_a_connection_may_be_in_so_many_channels():
     session = new(max_subscriptions=1)
     enter(session, "a")
-    assert why(session, "pusher:subscribe", {"channel": "b"}) == "Over subscription limit: 1 channels a connection"
+    refused = why(session, "pusher:subscribe", {"channel": "b"})
+    assert refused == "Over subscription limit: 1 channels a connection (subscription to b)"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"channel": "no spaces"},
+        {"channel": "x" * 201},
+        {"channel": "#server-to-user-bob"},
+        {"channel": "private-a", "auth": "nonsense"},
+        {"channel": "private-a", "auth": "other:x"},
+        {"channel": "private-a", "auth": "app-key:x"},
+        {"channel": "presence-a", "auth": auth(f"{SOCKET}:presence-a:x"), "channel_data": "x"},
+        {"channel": "presence-a", "auth": auth(f"{SOCKET}:presence-a:{NO_INFO}"), "channel_data": NO_INFO},
+        {"channel": "presence-a", "auth": auth(f"{SOCKET}:presence-a")},
+    ],
+)
+def test_a_refused_subscribe_names_its_channel_so_that_clients_know_which_it_was(data):
+    assert data["channel"][:200] in why(new(), "pusher:subscribe", data)
 
 
 # Hosted's words (protocol 1.8)
@@ -296,7 +316,7 @@ def test_a_connection_may_be_in_so_many_channels():
             "pusher:subscribe",
             {"channel": "private-a", "auth": "other-key:beef"},
             None,
-            "Invalid key in subscription auth data: 'other-key'",
+            "Invalid key in subscription auth data: 'other-key' (subscription to private-a)",
         ),
         (
             "client-a",

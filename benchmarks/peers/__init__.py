@@ -1,0 +1,1 @@
+"""The servers that are measured: one small file for each, run as ``python -m benchmarks.peers.NAME``."""

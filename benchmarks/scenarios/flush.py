@@ -1,0 +1,36 @@
+"""Flush interval: what waiting 5 ms before writing buys in CPU and costs in latency."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from benchmarks.harness.bench import MICRO, Bench, World
+from benchmarks.harness.load import Visit
+
+QUESTION = "What does a flush interval buy when each of 50 channels gets 20 events a second?"
+CHANNELS, CONNECTIONS, RATE = 50, 50, 20
+HELLO = json.dumps({"event": "pusher:subscribe", "data": {"channel": "bench-{c}"}})
+VISIT = Visit("/app/key?protocol=7", HELLO, 2)
+
+
+def run(bench: Bench) -> None:
+    """50 connections in the same 50 channels; 1,000 events a second in all."""
+    for name in bench.peers("relay_hub"):
+        for milliseconds in (0, 1, 5, 20):
+            options: dict[str, object] = {"flush_interval": milliseconds / 1000}
+            with bench.world(
+                name, CONNECTIONS, visit=VISIT, channels=CHANNELS, each=CHANNELS, options=options
+            ) as world:
+                case = f"{milliseconds} ms"
+                bench.alternate("flush", case, "see the name", [world], partial(both, bench), at=milliseconds)
+
+
+def both(bench: Bench, world: World) -> dict[str, float]:
+    """CPU of a delivery, and how long it takes."""
+    seconds = max(0.5, 2.0 * bench.scale)
+    answer: dict[str, float] = {}
+    order = {"rate": RATE * CHANNELS, "seconds": seconds, "channels": CHANNELS}
+    ages = bench.latency(world, lambda: answer.update(world.order("paced", **order)))
+    deliveries = RATE * CHANNELS * seconds * CONNECTIONS
+    return {"µs CPU per delivery": answer["cpu"] * MICRO / deliveries, "ms p50": ages["p50"], "ms p99": ages["p99"]}
