@@ -46,8 +46,7 @@ fmt: .venv/.dev ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 
 bench: .venv/.dev ## measure Relay beside its peers, write the page; ARGS="fanout rest --rounds 3" chooses
-	$(BIN)/python -m benchmarks $(ARGS)
-	$(BIN)/python -m benchmarks report
+	$(BIN)/python -m benchmarks $(ARGS); code=$$?; $(BIN)/python -m benchmarks report && exit $$code
 
 bench-quick: .venv/.dev ## hold Relay to the ratios in benchmarks/budgets.toml, in under two minutes
 	$(BIN)/python -m benchmarks quick $(ARGS)

@@ -211,7 +211,8 @@ def cell(samples: Samples) -> str:
     low, high = min(samples.values), max(samples.values)
     if len(samples.values) == 1:
         return figure(samples.median)
-    return f"{figure(samples.median)} ({figure(low)} to {figure(high)})"
+    dash = " to " if low < 0 else "\u2013"
+    return f"{figure(samples.median)} ({figure(low)}{dash}{figure(high)})"
 
 
 def head(grid: Grid, column: str) -> str:

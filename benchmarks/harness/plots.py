@@ -81,6 +81,32 @@ def draw(grids: Sequence[Grid], stem: Path) -> list[Path]:
         return _save(whole, stem)
 
 
+def draw_standings(compared: Sequence[tuple[str, float]], stem: Path) -> list[Path]:
+    """All comparisons at one glance: how many times what the best other server takes."""
+    with mpl.rc_context(STYLE):
+        whole = Figure(figsize=(_WIDTH, 1.2 + 0.27 * len(compared)), layout="constrained")
+        axes = whole.add_subplot()
+        far = max(1.5, *(max(times, 1 / times) for _, times in compared)) ** 1.25 * 1.3
+        axes.set_xscale("log")
+        axes.set_xlim(1 / far, far)
+        for at, (_, times) in enumerate(compared):
+            shade = RELAY if times < 1 else "#332288"
+            axes.plot([1, times], [at, at], color=shade, linewidth=2.2)
+            axes.plot(times, at, "o" if times < 1 else "D", color=shade, markersize=7 if times < 1 else 5.5)
+            said, side = (f"{1 / times:.2f}", -9) if times < 1 else (f"{times:.2f}", 9)
+            place: Any = {"textcoords": "offset points", "va": "center", "ha": "right" if side < 0 else "left"}
+            axes.annotate(said, (times, at), (side, 0), fontsize=9, color=shade, **place)
+        axes.axvline(1, color="#444444", linewidth=1)
+        axes.set_yticks(range(len(compared)), [what for what, _ in compared], fontsize=9)
+        axes.set_ylim(len(compared) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        _decimal(axes.xaxis, [1 / far, far])
+        axes.set_title("\u25cf Relay is ahead", color=RELAY)
+        axes.set_title("Relay is behind \u25c6", loc="right", color="#332288")
+        axes.set_xlabel("times the best other server, less is better for Relay", color="#555555")
+        return _save(whole, stem)
+
+
 def _height(grid: Grid) -> float:
     return 1.0 + _ROW * len(grid.rows)
 

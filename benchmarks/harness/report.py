@@ -14,6 +14,8 @@ from benchmarks.harness.results import Results
 PAGE: Final = ROOT / "docs" / "explanation" / "benchmarks.md"
 PLOTS: Final = "benchmarks"
 """Folder of the plots, beside the page."""
+STANDING: Final = "standing"
+"""The plot of all comparisons."""
 LEFT, RIGHT = "---", "---:"
 _AHEAD: Final = 1.1
 """Closer than this is no difference that rounds on one machine can show."""
@@ -139,7 +141,9 @@ def _standings(results: Results, about: Mapping[str, About]) -> str:
         f"Against the best other server, Relay is ahead in {ahead} of {len(rows)} comparisons, level in"
         f" {len(rows) - ahead - behind} and behind in {behind}.\n"
     )
-    return f"## Where Relay stands\n\n{text}\n{table(['what', 'Relay', 'best other', 'Relay is'], lines, rule=LEFT)}"
+    plot = f"![Relay against the best other server, as many times as it takes]({PLOTS}/{STANDING}.svg)\n"
+    lines_of_all = table(["what", "Relay", "best other", "Relay is"], lines, rule=LEFT)
+    return f"## Where Relay stands\n\n{text}\n{plot}\n{lines_of_all}"
 
 
 def _targets(results: Results) -> str:
@@ -231,9 +235,9 @@ def write(results: Results, about: Mapping[str, About], to: Path = PAGE) -> None
 
     folder = to.parent / PLOTS
     known = {name for name in about if results.of(name)}
-    for name in known:
-        plots.draw(charts.grids(results, name), folder / name)
-    for file in folder.glob("*"):
-        if file.stem not in known:
-            file.unlink()
+    drawn = [file for name in known for file in plots.draw(charts.grids(results, name), folder / name)]
+    if compared := standings(results, about):
+        drawn += plots.draw_standings([(one.what, one.times) for one in compared], folder / STANDING)
+    for file in set(folder.glob("*")) - set(drawn):
+        file.unlink()
     to.write_text(page(results, {name: about[name] for name in about if name in known}))

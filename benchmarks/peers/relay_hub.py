@@ -19,22 +19,25 @@ async def authorize(request: web.Request, channel: str) -> Member | bool:
 
 
 class Relay(Peer):
-    """``await hub.trigger(...)``; the name of the channel that subscribers want is an option, and so are App's."""
+    """``await hub.trigger(...)``. Options: the channel that subscribers want, whether sockets may ask an authorizer in
+    place of an auth endpoint (which keeps their request alive), and the fields of App.
+    """
 
     title = "Relay"
     acks = 2
     channels = True
 
-    def __init__(self, channel: str = "bench", **options: object) -> None:
+    def __init__(self, channel: str = "bench", *, authorizer: bool = False, **options: object) -> None:
         self.path = "/app/key?protocol=7&user={i}"
         self.hello = json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}})
+        self._authorize = authorize if authorizer else None
         fields = {"client_events": True, "client_event_rate": 1_000_000, "max_members": 1_000_000, **options}
         self.hub = Hub(App(id="1", key="key", secret="secret", **fields))  # type: ignore[arg-type]  # checked by App
 
     async def start(self) -> int:
         """Listen; returns the port."""
         application = web.Application()
-        setup(application, self.hub, authorize=authorize)
+        setup(application, self.hub, authorize=self._authorize)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()

@@ -9,6 +9,7 @@ QUESTION = "What does it cost to let a client in?"
 UNIT = "µs CPU per connection"
 PEERS = (
     "relay_hub",
+    "aiohttp_exchange",
     "aiohttp_send_str",
     "soketi",
     "socketify_publish",

@@ -28,19 +28,19 @@ def run(bench: Bench) -> None:
     """5,000 subscribed connections; the server's resident memory before and after, and the kernel's beside it."""
     for name in bench.peers(*PEERS):
         for _ in range(min(3, bench.rounds)):
-            weigh(bench, name)
+            weigh(bench, name, f"{CONNECTIONS:,} connections")
     for name in bench.peers("relay_hub"):
         for _ in range(min(3, bench.rounds)):
+            weigh(bench, name, f"{CONNECTIONS:,} connections that may ask an authorizer", {"authorizer": True})
             bench.record("idle", "keeping alive", name, "µs CPU per ping and pong", heartbeat(bench, name))
 
 
-def weigh(bench: Bench, name: str) -> None:
+def weigh(bench: Bench, name: str, case: str, options: dict[str, object] | None = None) -> None:
     """KiB of memory for each connection."""
     count = bench.size(CONNECTIONS)
-    with bench.world(name, 100) as world:
+    with bench.world(name, 100, options=options) as world:
         before, kernel = memory(world.pid), kernel_pages()
         with load.sinks(world.port, world.peer.visit, count):
-            case = f"{CONNECTIONS:,} connections"
             bench.record("idle", case, name, "KiB RSS", (memory(world.pid) - before) / count / 1024)
             bench.record(
                 "idle", f"{case}, kernel", name, "KiB of socket buffers", (kernel_pages() - kernel) * 4 / count

@@ -20,7 +20,7 @@ def run(bench: Bench) -> None:
     count = bench.size(STORM)
     for members in (10, 100):
         for name in bench.peers("relay_hub"):
-            with bench.world(name, members, visit=staying) as world:
+            with bench.world(name, members, visit=staying, options={"authorizer": True}) as world:
                 for turn in range(bench.rounds + 1):
                     before, frames = world.cpu(), world.sinks.frames
                     with load.sinks(world.port, coming, count, window=1):

@@ -52,6 +52,16 @@ def acceptance(request: web.Request) -> str | None:
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
+class Taken(web.StreamResponse):
+    """What a handler returns whose transport is somebody else's now: there is nothing to write, and nowhere."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing to prepare."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing to end."""
+
+
 class _Tail:
     """Takes what arrived behind the upgrade request: what aiohttp's protocol calls a parser."""
 
@@ -81,23 +91,24 @@ def take_over(
     if old is None:
         gone()
         return
+    theirs = old.get_extra_info("socket")
     try:
-        duplicate = socket.socket(fileno=os.dup(old.get_extra_info("socket").fileno()))
+        duplicate = socket.socket(theirs.family, theirs.type, theirs.proto, os.dup(theirs.fileno()))
     except OSError:  # too many open files
         gone()
         raise
     duplicate.setblocking(False)
     old.pause_reading()  # from here until the duplicate reads nothing waits, so no byte is lost
     request.protocol.set_parser(cast("Any", tail))  # annotated for aiohttp's own parser; its two methods are asked for
-    old.write(
+    old.abort()
+    answer = (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
         + accept.encode()
         + b"\r\n\r\n"
     )
-    old.abort()
     # In a task of its own: an application with handler_cancellation, as aiohttp's TestServer has it, cancels this one
     # now that its transport is gone.
-    beginning = asyncio.create_task(_begin(BareSocket(flusher, limit, gone), duplicate, admit, tail))
+    beginning = asyncio.create_task(_begin(BareSocket(flusher, limit, gone), duplicate, answer, admit, tail))
     _beginnings.add(beginning)
     beginning.add_done_callback(_beginnings.discard)
 
@@ -106,7 +117,7 @@ _beginnings: set[asyncio.Task[None]] = set()
 """A loop keeps no task alive by itself."""
 
 
-async def _begin(bare: BareSocket, duplicate: socket.socket, admit: Admit, tail: _Tail) -> None:
+async def _begin(bare: BareSocket, duplicate: socket.socket, answer: bytes, admit: Admit, tail: _Tail) -> None:
     try:
         await asyncio.get_running_loop().connect_accepted_socket(lambda: bare, duplicate)
     except OSError:
@@ -114,7 +125,7 @@ async def _begin(bare: BareSocket, duplicate: socket.socket, admit: Admit, tail:
         duplicate.close()
         bare.connection_lost(None)
     else:
-        await bare.begin(admit, tail.data)
+        await bare.begin(answer, admit, tail.data)
 
 
 class BareSocket(SocketTransport, asyncio.Protocol):
@@ -131,14 +142,19 @@ class BareSocket(SocketTransport, asyncio.Protocol):
         self._working = True  # until the client is let in
         self._task: asyncio.Task[None] | None = None
 
-    async def begin(self, admit: Admit, tail: bytes) -> None:
-        """Let the client in, then read, beginning with what came behind its upgrade request."""
+    async def begin(self, answer: bytes, admit: Admit, tail: bytes) -> None:
+        """Let the client in: the answer to its upgrade request and the greeting leave in one write.
+
+        Then read, beginning with what came behind the request.
+        """
+        self._outbox.append(answer)
         try:
             self._connection = await admit(self)
         except Exception:  # noqa: BLE001 - nobody waits for this task
             _log.exception("a client could not be let in")
             self.abort()
             return
+        self.flush()
         self._working = False
         if tail:
             self.data_received(tail)

@@ -18,7 +18,7 @@ from relay.hub import Hub
 from relay.protocol import messages
 from relay_transports import frames
 from relay_transports.aiohttp.auth import Authorizer, for_connection
-from relay_transports.aiohttp.door import Admit, acceptance, take_over
+from relay_transports.aiohttp.door import Admit, Taken, acceptance, take_over
 from relay_transports.aiohttp.outbox import Flusher, SocketTransport
 from relay_transports.reader import may_close_with
 
@@ -79,7 +79,7 @@ class WebSocketEndpoint:
         if request.secure:
             return await self._keep(request, admit, flusher, limit)
         take_over(request, accept, flusher, limit=limit, admit=admit, gone=self._gone)
-        return web.Response(status=101)
+        return Taken(status=101)
 
     def _flusher(self, interval: float) -> Flusher:
         """One for all clients that are written to equally often."""

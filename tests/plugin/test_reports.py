@@ -141,17 +141,27 @@ def test_a_callback_that_fails_makes_its_test_fail_and_is_shown(run):
     result.stdout.fnmatch_lines([">       assert event.data == {*", "E *AssertionError: *", "*- relay transcript -*"])
 
 
+FAILING_AT_THE_END = """
+import asyncio, pytest
+
+async def publish(relay):
+    orders = await (await relay.connect()).subscribe("orders")
+    orders.bind("paid", lambda event: 1 / 0)
+    await relay.hub.trigger("orders", "paid", "")
+    await relay.hub.settle()
+
+@pytest.fixture
+def late(relay):
+    yield
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(publish(relay))
+    loop.close()
+
+async def test_payment(late): pass
+"""
+
+
 def test_a_callback_that_fails_while_fixtures_end_is_an_error(run):
-    result = run(
-        "import pytest\n"
-        "@pytest.fixture\n"
-        "async def orders(relay):\n"
-        "    orders = await (await relay.connect()).subscribe('orders')\n"
-        "    orders.bind('paid', lambda event: 1 / 0)\n"
-        "    yield orders\n"
-        "    await relay.hub.trigger('orders', 'paid', '')\n"
-        "    await relay.hub.settle()\n"
-        "async def test_payment(orders): pass"
-    )
+    result = run(FAILING_AT_THE_END)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["E *ZeroDivisionError: *"])
