@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from relay import facts
-from relay.cluster.broker import Envelope
 from relay.errors import CloseCode, Disconnect, Refused
 from relay.membership import Departure, detach, join, leave
 from relay.protocol import messages, names
@@ -188,8 +187,7 @@ class Connection:
                 user_id=action.user_id,
             )
         )
-        envelope = Envelope(app=self.tenant.app.id, channel=action.channel, text=action.text, socket_id=self.socket_id)
-        await publish(self._node, self.tenant, envelope)
+        await publish(self._node, self.tenant, action.channel, action.text, self.socket_id)
 
     def _signed_in(self, action: Signin) -> None:
         user_id = action.user.user_id

@@ -115,6 +115,8 @@ class Node:
         self._losing: list[Connection] = []
         """Those who lost events in this tick."""
         self._wake: anyio.Event | None = None
+        self.alone = type(broker) is LocalBroker
+        """Whether there are no other nodes to tell anything."""
         self._at_once = type(broker) is LocalBroker and type(directory) is LocalDirectory
         """Whether broker and directory never suspend, so that nothing can come between their steps."""
         self.finishing = Finishing(self.in_flight)
@@ -164,7 +166,7 @@ class Node:
             case "member_added" | "member_removed":
                 hear(tenant, envelope)
             case "event":
-                deliver(self, tenant, envelope)
+                deliver(self, tenant, envelope.channel, envelope.text, envelope.socket_id)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` when the clock reaches ``when``; returns what takes that back."""

@@ -26,29 +26,28 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def deliver(node: Node, tenant: Tenant, envelope: Envelope) -> ChannelReceipt:
-    """Queue ``envelope`` for this node's subscribers of its channel; never waits.
+def deliver(node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None) -> ChannelReceipt:
+    """Queue an event for this node's subscribers of the channel ``name``, all but ``socket_id``; never waits.
 
     Whoever is just joining gets it right after the acknowledgement.
     """
-    channel = tenant.channels.get(envelope.channel)
+    channel = tenant.channels.get(name)
     if channel is None:
-        return ChannelReceipt(envelope.channel)
+        return ChannelReceipt(name)
     excluded = None
-    if envelope.socket_id is not None and (sender := tenant.connections.get(envelope.socket_id)) is not None:
+    if socket_id is not None and (sender := tenant.connections.get(socket_id)) is not None:
         excluded = sender.transport
     lost = tenant.lost
-    fan_out(channel, envelope.text, excluded)
+    fan_out(channel, text, excluded)
     if channel.joining:
-        channel.keep(envelope.text, excluded)
+        channel.keep(text, excluded)
     matched = len(channel.transports) + len(channel.joining)
     left_out = int(excluded in channel.transports or excluded in channel.joining) if excluded else 0
     refused = 0
     if node.slow:  # those who could take no more, just now or earlier in this tick
         refused = sum(one.transport in channel.transports and one.transport is not excluded for one in node.slow)
-    return ChannelReceipt(
-        envelope.channel, matched, matched - left_out - refused, left_out, refused, lost=tenant.lost - lost
-    )
+    queued = matched - left_out - refused
+    return ChannelReceipt(name, matched, queued, left_out, refused, {}, tenant.lost - lost)
 
 
 def tell(channel: Channel[Connection], edge: Edge) -> None:
@@ -69,22 +68,25 @@ def hear(tenant: Tenant, envelope: Envelope) -> None:
             tell(channel, edge)
 
 
-async def publish(node: Node, tenant: Tenant, envelope: Envelope) -> tuple[ChannelReceipt, Remote]:
-    """Deliver ``envelope`` here, then hand it to the other nodes."""
-    receipt = deliver(node, tenant, envelope)
-    return receipt, await send_on(node, envelope)
+async def publish(node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None) -> ChannelReceipt:
+    """Deliver an event here, then hand it to the other nodes."""
+    receipt = deliver(node, tenant, name, text, socket_id)
+    if not node.alone:
+        await send_on(node, Envelope(app=tenant.app.id, channel=name, text=text, socket_id=socket_id))
+    return receipt
 
 
 async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Receipt:
     """Publish application code's event to each of its channels and say what became of it."""
     receipts: dict[str, ChannelReceipt] = {}
-    envelopes = []
+    envelopes: list[Envelope] = []
+    socket_id = event.socket_id
     for name in event.channels:
         text = messages.event(event.name, name, event.data)
-        envelope = Envelope(app=tenant.app.id, channel=name, text=text, socket_id=event.socket_id)
-        receipts[name] = deliver(node, tenant, envelope)
-        envelopes.append(envelope)
-    remotes = [await send_on(node, envelope) for envelope in envelopes]
+        receipts[name] = deliver(node, tenant, name, text, socket_id)
+        if not node.alone:
+            envelopes.append(Envelope(app=tenant.app.id, channel=name, text=text, socket_id=socket_id))
+    remotes = [await send_on(node, envelope) for envelope in envelopes] if envelopes else []
     if event.info:
         try:
             for name, receipt in receipts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -45,8 +46,11 @@ class InProcessTransport:
         "_bounds",
         "_frames",
         "_lost",
+        "_most",
         "_open",
         "_overflow",
+        "_places",
+        "_room",
         "_waiting",
         "arrived",
         "closed",
@@ -61,6 +65,10 @@ class InProcessTransport:
         self.tap = tap
         self._frames: deque[bytes] = deque()
         self._backlog = 0
+        self._most: float = math.inf
+        self._places: float = math.inf
+        self._room: float = math.inf
+        """Bytes that may be handed on; below 0 where frames take another way."""
         self._waiting: Backlog | None = None
         self._bounds: Bounds | None = None
         self._overflow: Callable[[], None] | None = None
@@ -77,25 +85,33 @@ class InProcessTransport:
         self._bounds = bounds
         self._overflow = overflow
         self._lost = lost
+        self._most, self._places = bounds.portion if bounds.drops else (bounds.max_bytes, bounds.max_frames)
+        self._room = self._most
 
     def send(self, frame: bytes) -> None:
         """Queue ``frame`` for the reader."""
-        if not self._open:
+        backlog = self._backlog + len(frame)
+        if backlog > self._room or len(self._frames) >= self._places:
+            self._look_again(frame)
             return
-        if self._waiting is None and self._bounds is not None and not self._fits(frame, self._bounds):
+        self._backlog = backlog
+        self._frames.append(frame)
+        if self.tap is not None:
+            self.tap("received", frame)
+        if self.arrived is not None:
+            self.arrived(frame)
+
+    def _look_again(self, frame: bytes) -> None:
+        """``frame`` cannot be handed on now: the reader is behind, or this is closed."""
+        if not self._open or self._bounds is None:
+            return
+        if self._waiting is None:
             if not self._bounds.drops:
                 self._give_up()
                 return
             self._waiting = Backlog(self._bounds, self.framing)
-        if self._waiting is not None:
-            self._keep(frame, self._waiting)
-        else:
-            self._arrive(frame)
-
-    def _fits(self, frame: bytes, bounds: Bounds) -> bool:
-        """Whether ``frame`` may be handed on to the reader."""
-        most_bytes, most_frames = bounds.portion if bounds.drops else (bounds.max_bytes, bounds.max_frames)
-        return self._backlog + len(frame) <= most_bytes and len(self._frames) < most_frames
+            self._room = -1
+        self._keep(frame, self._waiting)
 
     def _keep(self, frame: bytes, waiting: Backlog) -> None:
         """Let ``frame`` wait until the reader has taken what is before it."""
@@ -114,6 +130,7 @@ class InProcessTransport:
             self._arrive(frame)
         if not self._waiting:
             self._waiting = None
+            self._room = self._most if self._open else -1
 
     def _arrive(self, frame: bytes) -> None:
         self._backlog += len(frame)
@@ -124,9 +141,13 @@ class InProcessTransport:
             self.arrived(frame)
 
     def _give_up(self) -> None:
-        self._open = False
+        self._shut()
         if self._overflow is not None:
             self._overflow()
+
+    def _shut(self) -> None:
+        self._open = False
+        self._room = -1
 
     def share(self, batch: Batch) -> bool:
         """Never: a reader in this process takes frame by frame."""
@@ -135,7 +156,7 @@ class InProcessTransport:
     def close(self, code: int, reason: str = "") -> None:
         """End after what is queued."""
         if self.closed is None:
-            self._open = False
+            self._shut()
             self.closed = Closed(code, reason)
             if self.arrived is not None:
                 self.arrived(b"")
