@@ -72,12 +72,14 @@ LAYOUT: Final[Mapping[str, Sequence[Panel]]] = {
     "connects": (Panel("one client comes", "1,000 clients, 32 at a time"),),
     "idle": (
         Panel("memory of the server", r"[\d,]+ connections"),
+        Panel("the same where sockets may ask an authorizer", r"[\d,]+ connections that may ask an authorizer"),
         Panel("memory of the kernel for it", r"[\d,]+ connections, kernel"),
         Panel("keeping it alive", "keeping alive"),
     ),
     "slow": (
         Panel("those who read", "(?P<row>.+ stalled)" + _PERCENTILE, "ranges"),
         Panel("memory of the server, grown", "(?P<row>.+), memory grown"),
+        Panel("lost, and counted", "(?P<row>.+), events lost"),
     ),
     "fairness": (Panel("the small channel", "small channel" + _PERCENTILE, "ranges"),),
     "growth": (Panel("one trigger beside other channels", "(?P<row>.+)"),),
@@ -87,7 +89,7 @@ LAYOUT: Final[Mapping[str, Sequence[Panel]]] = {
     "flush": (
         Panel(
             "what it buys",
-            r"(?P<column>\d+) ms, µs CPU per delivery",
+            r"(?P<column>\d+) ms, CPU",
             "lines",
             "flush interval, ms",
             "{} ms",
@@ -96,7 +98,7 @@ LAYOUT: Final[Mapping[str, Sequence[Panel]]] = {
         ),
         Panel(
             "what it costs",
-            r"(?P<column>\d+) ms, ms (?P<row>p50|p99)",
+            r"(?P<column>\d+) ms, (?P<row>p50|p99)",
             "lines",
             "flush interval, ms",
             "{} ms",

@@ -5,7 +5,7 @@
  *   load http PORT CORE SHARED CONNECTIONS REQUEST_FILE
  *
  * sink: opens COUNT WebSockets, WINDOW at a time, to PATH, sends HELLO on each, REPEAT times, and is ready when each
- * got ACKS text frames. {i} in PATH and HELLO is the connection's number; {c} counts the HELLOs of all connections,
+ * got ACKS text frames; with more than one of these the first is a greeting, and HELLO comes after it. {i} in PATH and HELLO is the connection's number; {c} counts the HELLOs of all connections,
  * modulo CHANNELS. The first STALLED read no more from then on. With an empty PATH there is no handshake. Prints
  * "ready"; ends when stdin does.
  * http: for each line COUNT on stdin sends the request that often, and prints "done".
@@ -79,10 +79,12 @@ static void watch(int fd, void *what) {
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) die("epoll_ctl");
 }
 
-static int dial(int port) {
+static int dial(int port, int deaf) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x7f000001)};
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    int little = 4096;
     if (fd < 0) die("socket");
+    if (deaf) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little); /* the kernel keeps little for it */
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
@@ -146,7 +148,7 @@ static void open_next(void) {
     struct peer *peer = &peers[opened];
     char request[4096], where[2048];
     peer->number = opened++;
-    peer->fd = dial(port_);
+    peer->fd = dial(port_, peer->number < stalled);
     if (*path) {
         fill(where, sizeof where, path, peer->number, peer->number % channels);
         int size = snprintf(request, sizeof request,
@@ -166,6 +168,7 @@ static void frame_done(struct peer *peer) {
     shared[FRAMES]++;
     if (opcode == 9) say_frame(peer->fd, 10, peer->text, peer->kept);
     if (opcode != 1) return;
+    if (!peer->acks && acks > 1) greet(peer);
     if (peer->acks < acks && ++peer->acks == acks) {
         shared[READY]++;
         if (peer->number < stalled) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, peer->fd, NULL);
@@ -232,7 +235,7 @@ static void read_peer(struct peer *peer) {
         size -= at - buffer;
         peer->handshaken = 1;
         peer->kept = 0;
-        greet(peer);
+        if (acks < 2) greet(peer);
         if (!acks) {
             shared[READY]++;
             if (peer->number < stalled) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, peer->fd, NULL);
@@ -300,7 +303,7 @@ static void run_requests(int connections, uint64_t wanted) {
             }
             if (strcasestr(peer->text, "connection: close")) { /* some servers answer once a connection */
                 close(peer->fd);
-                watch(peer->fd = dial(port_), peer);
+                watch(peer->fd = dial(port_, 0), peer);
             }
             if (left) ask(peer);
         }
@@ -318,7 +321,7 @@ static void serve_requests(int connections, const char *file) {
     request_size = fread(request, 1, 1 << 20, from);
     fclose(from);
     peers = calloc(connections, sizeof *peers);
-    for (int at = 0; at < connections; at++) watch(peers[at].fd = dial(port_), &peers[at]);
+    for (int at = 0; at < connections; at++) watch(peers[at].fd = dial(port_, 0), &peers[at]);
     puts("ready");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) run_requests(connections, strtoull(line, NULL, 10));

@@ -29,6 +29,7 @@ COLOURS: Final = {
     "websockets_broadcast": "#117733",
     "aiohttp_send_str": "#22a392",
     "aiohttp_send_json": "#8a8a22",
+    "aiohttp_exchange": "#22a392",
     "starlette_uvicorn": "#aa4499",
     "python_socketio": "#882255",
     "soketi": "#c0962c",

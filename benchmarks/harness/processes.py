@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 _ENDING_SECONDS: Final = 5
+_PATIENCE: Final = 180.0
 
 
 class Failed(Exception):
@@ -38,8 +40,10 @@ class Process:
         return self._process.pid
 
     def line(self) -> str:
-        """What it says next. Raises :class:`Failed` when it ends instead."""
+        """What it says next. Raises :class:`Failed` when it ends instead, or says nothing for minutes."""
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
+            raise Failed(f"{' '.join(self._command[:4])} said nothing for {_PATIENCE:.0f} s")
         answer = self._process.stdout.readline().strip()
         if not answer:
             self._process.wait(_ENDING_SECONDS)

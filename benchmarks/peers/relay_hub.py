@@ -43,6 +43,10 @@ class Relay(Peer):
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
         return int(runner.addresses[0][1])
 
+    def lost(self) -> int:
+        """Events that slow subscribers lost."""
+        return self.hub.stats().lost
+
     def publish(self, channel: str, stamp: int) -> Awaitable[object]:
         """One event to every subscriber."""
         return self.hub.trigger(channel, "tick", payload(stamp))

@@ -24,7 +24,10 @@ def run(bench: Bench) -> None:
     subscribers = bench.size(1000)
     for name in bench.peers("relay_hub"):
         visit = Visit("/app/key?protocol=7", SUBSCRIBE, 2)
-        with bench.world(name, subscribers, visit=visit, options={"authorizer": True}) as world, Client(world.port) as client:
+        with (
+            bench.world(name, subscribers, visit=visit, options={"authorizer": True}) as world,
+            Client(world.port) as client,
+        ):
             for together in (1, 10):
                 case = f"client events, {together} at a time"
                 measure = partial(cost, client=client, together=together)

@@ -39,12 +39,11 @@ def weigh(bench: Bench, name: str, case: str, options: dict[str, object] | None 
     """KiB of memory for each connection."""
     count = bench.size(CONNECTIONS)
     with bench.world(name, 100, options=options) as world:
-        before, kernel = memory(world.pid), kernel_pages()
+        before, objects = memory(world.pid), kernel()
         with load.sinks(world.port, world.peer.visit, count):
             bench.record("idle", case, name, "KiB RSS", (memory(world.pid) - before) / count / 1024)
-            bench.record(
-                "idle", f"{case}, kernel", name, "KiB of socket buffers", (kernel_pages() - kernel) * 4 / count
-            )
+            held = (kernel() - objects) / count / 1024
+            bench.record("idle", f"{case}, kernel", name, "KiB of kernel objects, both ends", held)
 
 
 def heartbeat(bench: Bench, name: str) -> float:
@@ -57,8 +56,7 @@ def heartbeat(bench: Bench, name: str) -> float:
         return (world.cpu() - before) * MICRO / (world.sinks.frames - frames)
 
 
-def kernel_pages() -> int:
-    """Pages of memory in all TCP sockets of this machine."""
-    lines = Path("/proc/net/sockstat").read_text().splitlines()
-    tcp = next(line.split() for line in lines if line.startswith("TCP:"))
-    return int(tcp[tcp.index("mem") + 1])
+def kernel() -> int:
+    """Bytes of the kernel's objects, both ends of each connection among them."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["Slab"].split()[0]) * 1024

@@ -19,8 +19,9 @@ from relay.fanout import ROOM, Batch
 from relay_transports import frames
 from relay_transports.frames import WEBSOCKET
 
-_BUDGET = 512
-"""Sockets written before the loop may do something else, so that one huge channel cannot hold it."""
+_BUDGET = 128
+"""Sockets written before the loop may do something else, so that one huge channel cannot hold it: so many of those
+that got something just now, and as many of those that are left from before, so that neither waits for the other."""
 
 _CLOSE_SECONDS = 5.0
 """How long a client may take to read what is left and answer our close frame."""
@@ -35,44 +36,64 @@ _UNBOUND = Bounds()
 
 
 class Flusher:
-    """The sockets of one loop that have something to write, in the order they got it.
+    """The sockets of one loop that have something to write.
 
-    Each is written at the end of the tick, or ``interval`` seconds after the first got something.
+    Each is written at the end of the tick, or ``interval`` seconds after the first got something. Those that got the
+    same thing are a group, and small groups come first: a channel with a few subscribers does not wait for one with
+    thousands. What is more than the budget is written in the next turns of the loop, beside what those turns bring.
     """
 
-    __slots__ = ("_dirty", "_interval", "_loop")
+    __slots__ = ("_group", "_groups", "_interval", "_left", "_loop", "_thing")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float = 0.0) -> None:
         self._loop = loop
         self._interval = interval
-        self._dirty: list[SocketTransport] = []
+        self._thing: object = None
+        self._group: list[SocketTransport] = []
+        self._groups: list[list[SocketTransport]] = []
+        self._left: deque[SocketTransport] = deque()
 
-    def add(self, transport: SocketTransport) -> None:
-        """Write ``transport`` when it is time."""
-        if not self._dirty:
-            if self._interval:
-                self._loop.call_later(self._interval, self._flush)
-            else:
-                self._loop.call_soon(self._flush)
-        self._dirty.append(transport)
+    def add(self, transport: SocketTransport, thing: object) -> None:
+        """Write ``transport``, which got ``thing``, when it is time."""
+        if thing is not self._thing:
+            if not self._groups:
+                if self._interval:
+                    self._loop.call_later(self._interval, self._flush)
+                else:
+                    self._loop.call_soon(self._flush)
+            self._thing = thing
+            self._group = []
+            self._groups.append(self._group)
+        self._group.append(transport)
 
     def add_last(self, transport: SocketTransport) -> None:
         """Write ``transport`` at the end of this tick: nothing comes after this, so nothing is worth waiting for."""
-        if self._interval:
-            self._loop.call_soon(transport.flush)
-        else:
-            self.add(transport)
+        self._loop.call_soon(transport.flush)
 
     def _flush(self) -> None:
-        dirty = self._dirty
-        if len(dirty) > _BUDGET:
-            self._dirty = dirty[_BUDGET:]
-            del dirty[_BUDGET:]
-            self._loop.call_soon(self._flush)
-        else:
-            self._dirty = []
-        for transport in dirty:
-            transport.flush()
+        groups, self._groups, self._thing = self._groups, [], None
+        room = _BUDGET
+        if len(groups) > 1 and sum(map(len, groups)) > room:
+            groups.sort(key=len)
+        for group in groups:
+            if len(group) > room:
+                self._leave(group[room:])
+                del group[room:]
+            room -= len(group)
+            for transport in group:
+                transport.flush()
+
+    def _leave(self, group: list[SocketTransport]) -> None:
+        if not self._left:
+            self._loop.call_soon(self._go_on)
+        self._left.extend(group)
+
+    def _go_on(self) -> None:
+        left = self._left
+        for _ in range(min(_BUDGET, len(left))):
+            left.popleft().flush()
+        if left:
+            self._loop.call_soon(self._go_on)
 
 
 class Unwritten:
@@ -161,7 +182,7 @@ class SocketTransport:
         self._room = room
         outbox = self._outbox
         if not outbox:
-            self._flusher.add(self)
+            self._flusher.add(self, frame)
         elif isinstance(last := outbox[-1], Batch):
             last.open = False
         outbox.append(frame)
@@ -174,7 +195,7 @@ class SocketTransport:
         self._room = room
         outbox = self._outbox
         if not outbox:
-            self._flusher.add(self)
+            self._flusher.add(self, batch)
         elif isinstance(last := outbox[-1], Batch):
             last.open = False
         outbox.append(batch)

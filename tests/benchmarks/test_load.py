@@ -37,7 +37,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class WebSockets(socketserver.StreamRequestHandler):
-    """Upgrades, acknowledges twice, sends every kind of frame in small pieces, and closes after the last answer."""
+    """Upgrades, greets, acknowledges, sends every kind of frame in small pieces, and closes after the last answer."""
 
     server: Server
     disable_nagle_algorithm = True
@@ -47,8 +47,9 @@ class WebSockets(socketserver.StreamRequestHandler):
         while self.rfile.readline().strip():
             pass
         self.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+        self.send(frame(TEXT, b"greeting"))
         hello = self.read()
-        self.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
+        self.send(frame(TEXT, b"acknowledged"))
         frames = [
             frame(TEXT, STAMP % (time.monotonic_ns() - 5_000_000)),
             frame(TEXT, STAMP % 0),

@@ -98,27 +98,50 @@ async def test_sockets_are_written_in_the_order_they_got_something(flusher):
     assert order == [b"22", b"1"]
 
 
-async def test_after_512_sockets_the_loop_does_something_else_before_the_next(flusher):
-    wires = [Wire() for _ in range(1100)]
+async def test_after_128_sockets_the_loop_does_something_else_before_the_next(flusher):
+    wires = [Wire() for _ in range(300)]
     for wire in wires:
         SocketTransport(wire, flusher).send(b"a")
     seen = []
     for _ in range(4):
         await tick()
         seen.append(sum(bool(wire.writes) for wire in wires))
-    assert seen == [512, 1024, 1100, 1100]
+    assert seen == [128, 256, 300, 300]
 
 
 async def test_what_is_queued_while_others_wait_their_turn_is_written_after_them_and_once(flusher):
-    wires = [Wire() for _ in range(513)]
+    wires = [Wire() for _ in range(129)]
     transports = [SocketTransport(wire, flusher) for wire in wires]
     for transport in transports:
         transport.send(b"a")
     await tick()
     transports[0].send(b"b")
-    transports[512].send(b"b")
+    transports[128].send(b"b")
     await tick()
-    assert (wires[0].writes, wires[512].writes) == ([b"a", b"b"], [b"ab"])
+    assert (wires[0].writes, wires[128].writes) == ([b"a", b"b"], [b"ab"])
+
+
+@pytest.mark.parametrize("first", ["many", "few"])
+async def test_a_few_do_not_wait_for_the_many_that_got_something_in_the_same_tick(flusher, first):
+    many, few = [Wire() for _ in range(1000)], [Wire() for _ in range(10)]
+    for wires, frame in ((many, b"a"), (few, b"b")) if first == "many" else ((few, b"b"), (many, b"a")):
+        for wire in wires:
+            SocketTransport(wire, flusher).send(frame)
+    await tick()
+    assert all(wire.writes == [b"b"] for wire in few)
+    assert sum(bool(wire.writes) for wire in many) == 118
+
+
+async def test_a_few_do_not_wait_for_the_many_that_are_left_from_before(flusher):
+    many, few = [Wire() for _ in range(1000)], [Wire() for _ in range(10)]
+    for wire in many:
+        SocketTransport(wire, flusher).send(b"a")
+    await tick()
+    for wire in few:
+        SocketTransport(wire, flusher).send(b"b")
+    await tick()
+    assert all(wire.writes == [b"b"] for wire in few)
+    assert sum(bool(wire.writes) for wire in many) == 256
 
 
 async def test_the_backlog_is_what_is_queued_and_what_the_socket_still_has(wire, transport):
