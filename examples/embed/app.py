@@ -1,8 +1,8 @@
-"""An aiohttp application with a hub inside: the README's example, complete."""
+"""An aiohttp application with a hub inside: what the README shows, with an authorizer and an answer to bad input."""
 
 from aiohttp import web
 
-from relay import App, Hub, Member
+from relay import App, Hub, Member, UsageError
 from relay_transports.aiohttp import HUB, setup
 
 
@@ -15,12 +15,15 @@ async def authorize(request: web.Request, channel: str) -> Member | bool:
 
 
 async def pay(request: web.Request) -> web.Response:
-    receipt = await request.app[HUB].trigger(
-        "pay_channel",
-        "pay_notify",
-        {"message": "pay success!"},
-        socket_id=request.headers.get("X-Socket-ID"),
-    )
+    try:
+        receipt = await request.app[HUB].trigger(
+            "pay_channel",
+            "pay_notify",
+            {"message": "pay success!"},
+            socket_id=request.headers.get("X-Socket-ID"),  # the page's own connection, which is left out
+        )
+    except UsageError as error:  # no socket id at all: the page's mistake
+        raise web.HTTPBadRequest(text=str(error)) from None
     return web.json_response({"delivered": receipt.delivered})
 
 
