@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.errors import BrokerError, HubClosed, RequestError
 from relay.hub import ChannelInfo, Hub
-from relay.protocol import rest
+from relay.protocol import names, rest
 from relay.protocol.rest import Call, Request, Response
 from relay.receipts import Receipt
 
@@ -31,7 +31,7 @@ async def _perform(hub: Hub, call: Call) -> Response:
             return rest.ok({"channels": {name: _counts(info) for name, info in found.items()}})
         case rest.GetChannel():
             info = await hub.channel(call.channel, info=call.info, app=call.app)
-            return rest.ok({"occupied": info.occupied, **_counts(info)})
+            return rest.ok({"occupied": info.occupied, **_counts(info), **_cache(call, info)})
         case rest.GetUsers():
             members = await hub.members(call.channel, app=call.app)
             return rest.ok({"users": [{"id": member.id} for member in members]})
@@ -54,6 +54,11 @@ def _triggered(call: rest.Trigger, receipts: list[Receipt]) -> dict[str, object]
 def _counts(info: ChannelInfo) -> dict[str, int]:
     counts = {"user_count": info.user_count, "subscription_count": info.subscription_count}
     return {name: count for name, count in counts.items() if count is not None}
+
+
+def _cache(call: rest.GetChannel, info: ChannelInfo) -> dict[str, object]:
+    """``cache`` where it was asked for and the channel has one; null when there is nothing in it (protocol 6.4)."""
+    return {"cache": info.cache} if "cache" in call.info and names.is_cached(call.channel) else {}
 
 
 async def _stats(hub: Hub, call: rest.GetStats) -> dict[str, object]:

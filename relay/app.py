@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
@@ -28,13 +30,18 @@ _positive = (
     "max_user_info_bytes",
     "max_subscriptions",
     "client_event_rate",
+    "cache_ttl",
+    "max_cached_channels",
+    "max_cached_bytes",
     "max_connections",
 )
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]+)?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _switches = ("enabled", "tls_only", "client_events", "subscription_errors")
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One set of credentials, with what its clients may do. Immutable; its ``repr`` hides the secret.
+    """One set of credentials, with what its clients may do. Immutable; its ``repr`` hides the secrets.
 
     ``id`` should be digits only, since several server SDKs accept nothing else; ``key`` should be lower
     case, since the Swift SDK lower-cases what it signs (protocol 2.3, 6.1).
@@ -49,8 +56,17 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """False closes every client with 4003 and answers REST calls with 403."""
     tls_only: bool = False
     """True closes clients that come without TLS with 4000."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of pages that may connect, each exactly as browsers write it: ``https://example.com``, with a port only
+    where it is not the default one. Others are closed with 4009. Clients that send no ``Origin``, as those that are no
+    browsers, may always connect, since they could send any. Empty: every page may.
+    """
     client_events: bool = False
     """Whether clients may send ``client-`` events to private and presence channels (protocol 3)."""
+    encryption_master_key: str | None = None
+    """Base64 of the 32 bytes that encrypted channels' secrets are made from (protocol 8.3). As secret as ``secret``,
+    and the same in every server SDK that publishes to these channels. None: there are no encrypted channels.
+    """
     subscription_errors: bool = False
     """Also send ``pusher:subscription_error`` after a refused subscribe, for Echo's ``.error()`` (2.3)."""
     activity_timeout: int = 120
@@ -89,6 +105,12 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Channels one connection may be subscribed to."""
     client_event_rate: int = 10
     """Client events one connection may send a second."""
+    cache_ttl: int = 1800
+    """Seconds that the last event of a cache channel is kept for new subscribers (protocol 2.5)."""
+    max_cached_channels: int = 10_000
+    """Cache channels whose last event is kept; the one that was published longest ago makes room for one more."""
+    max_cached_bytes: int = 16 << 20
+    """Bytes of all kept events and the names of their channels; room is made in the same way."""
 
     def __post_init__(self) -> None:
         for field in ("id", "key", "secret"):
@@ -107,7 +129,12 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"App.{field} must be a whole number above 0, got {value!r}")
-        if problem := _no_policy(self.slow_consumers) or _no_interval(self.flush_interval):
+        if problem := (
+            _no_origins(self.allowed_origins)
+            or _no_policy(self.slow_consumers)
+            or _no_interval(self.flush_interval)
+            or _no_master_key(self.encryption_master_key)
+        ):
             raise UsageError(problem)
 
     def __repr__(self) -> str:
@@ -220,6 +247,35 @@ def _no_interval(value: object) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return None
     return f"App.flush_interval must be a number of seconds from 0 to 1, got {value!r}"
+
+
+def _no_master_key(value: object) -> str | None:
+    """What is wrong with ``value`` as a master key, if anything is; the value is not told."""
+    if value is None:
+        return None
+    wanted = "App.encryption_master_key must be base64 of 32 bytes, as 'openssl rand -base64 32' prints it"
+    if not isinstance(value, str):
+        return f"{wanted}, got {type(value).__name__}"
+    try:
+        size = len(base64.b64decode(value, validate=True))
+    except ValueError:
+        return f"{wanted}, got text that is no base64"
+    return None if size == 32 else f"{wanted}, got base64 of {size} bytes"
+
+
+def _no_origins(value: object) -> str | None:
+    """What is wrong with ``value`` as origins that browsers send, if anything is."""
+    if not isinstance(value, tuple):
+        return f"App.allowed_origins must be a tuple of origins, got {value!r}"
+    for origin in value:
+        if not isinstance(origin, str) or not _ORIGIN.fullmatch(origin):
+            return (
+                "App.allowed_origins must hold what browsers send, in lower case and with nothing behind the host"
+                f" or port, such as 'https://example.com', got {origin!r}"
+            )
+        if origin.endswith(_DEFAULT_PORTS.get(origin.partition(":")[0], "/")):
+            return f"App.allowed_origins is what browsers send: they leave the default port out, and so must {origin!r}"
+    return None
 
 
 def check_keys(table: Mapping[str, object], allowed: Sequence[str], where: str) -> None:

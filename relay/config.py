@@ -11,11 +11,44 @@ from relay.errors import UsageError
 
 
 class ServerConfig(msgspec.Struct, frozen=True):
-    """Where to listen. ``prefix`` is put before ``/app`` and ``/apps``."""
+    """Where to listen, and to whom. File names count from the folder the program runs in."""
 
-    host: str = "127.0.0.1"
-    port: int = 6001
+    host: str | None = None
+    """Address to listen on; 127.0.0.1 when none is given."""
+    port: int | None = None
+    """Port to listen on, 0 for any free one; 6001 when none is given."""
     prefix: str = ""
+    """What comes before ``/app`` and ``/apps``."""
+    unix: str | None = None
+    """Unix socket to listen on: instead of an address, or beside it where ``host`` or ``port`` is given too."""
+    tls_cert: str | None = None
+    """PEM file with the certificate and its chain: the address is served with TLS then. A Unix socket never is."""
+    tls_key: str | None = None
+    """PEM file with the certificate's private key."""
+    forwarded_from: tuple[str, ...] = ()
+    """Proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` count: addresses, networks, or ``unix``."""
+    max_connections_per_address: int | None = None
+    """Connections at once from one remote address; one more is closed with 4004. None: no bound."""
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port to listen on, or None where there is only a Unix socket."""
+        if self.unix is not None and self.host is None and self.port is None:
+            return None
+        return "127.0.0.1" if self.host is None else self.host, 6001 if self.port is None else self.port
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` for what cannot go together."""
+        if self.port is not None and not 0 <= self.port <= 65535:
+            raise UsageError(f"server: port is a number from 0 to 65535, got {self.port}")
+        if self.unix == "":
+            raise UsageError("the path of the Unix socket must not be empty")
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            given, missing = ("certificate", "tls_key") if self.tls_key is None else ("key", "tls_cert")
+            flag = missing.replace("_", "-")
+            raise UsageError(f"TLS needs a certificate and its key, and only the {given} is given: add --{flag}")
+        if self.tls_cert is not None and self.address is None:
+            raise UsageError("a Unix socket is served without TLS: add --port to serve an address too")
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -43,6 +76,6 @@ def parse_config(text: str) -> Config:
         where = msgspec.convert(server, ServerConfig)
     except msgspec.ValidationError as error:
         raise UsageError(f"server: {error}") from None
-    if not 0 <= where.port <= 65535:
+    if where.port is not None and not 0 <= where.port <= 65535:
         raise UsageError(f"server: port is a number from 0 to 65535, got {where.port}")
     return Config(where, App.from_tables(document.get("apps")))

@@ -61,7 +61,9 @@ class Connection:
     def heard(self) -> None:
         """The client showed that it lives, by a control frame for instance (protocol 1.6)."""
         self._last_heard = self._node.clock.now()
-        self._pinged = False
+        if self._pinged:
+            self._pinged = False
+            self._node.schedule(self, self._last_heard + self.tenant.app.activity_timeout)
 
     async def receive(self, text: str | bytes) -> None:
         """Handle one message of the client. Bad input is answered, never raised.

@@ -74,6 +74,15 @@ class MemberRemoved(Fact, frozen=True, kw_only=True):
     user_id: str
 
 
+class CacheMissed(Fact, frozen=True, kw_only=True):
+    """A connection subscribed to a cache channel that has nothing to replay (protocol 2.5); once for each such
+    subscribe.
+    """
+
+    socket_id: str
+    channel: str
+
+
 class SignedIn(Fact, frozen=True, kw_only=True):
     """A connection proved to be a user."""
 

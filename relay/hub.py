@@ -10,8 +10,9 @@ import anyio
 import anyio.abc
 import msgspec
 
-from relay import invariants
+from relay import caching, invariants
 from relay.app import App
+from relay.caching import CachedEvent
 from relay.clock import Clock, SystemClock
 from relay.cluster.broker import Broker, Envelope
 from relay.cluster.directory import Directory, Occupancy
@@ -22,7 +23,7 @@ from relay.facts import Fact, Journal, Unsubscribe
 from relay.metrics import Stats
 from relay.node import Node, Tenant, run_now
 from relay.protocol import authorization, messages, names
-from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info
+from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info, encrypted
 from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
 from relay.publishing import publish_event, send_on
@@ -45,6 +46,7 @@ class ChannelInfo(msgspec.Struct, frozen=True):
     occupied: bool
     user_count: int | None = None
     subscription_count: int | None = None
+    cache: CachedEvent | None = None
 
 
 class Hub:
@@ -60,8 +62,8 @@ class Hub:
     ``relay_transports.aiohttp.setup(app, hub)`` runs it together with an aiohttp application.
 
     ``broker`` and ``directory`` link it to other nodes (none by default). ``clock`` and ``random`` are
-    where time and socket ids come from. ``max_connections`` bounds this process: one more is closed with
-    4100. Verbs take ``app`` (an App or its id) when the hub has several.
+    where time, socket ids and the nonces of encrypted events come from. ``max_connections`` bounds this
+    process: one more is closed with 4100. Verbs take ``app`` (an App or its id) when the hub has several.
     """
 
     def __init__(
@@ -192,11 +194,13 @@ class Hub:
         protocol: str | None = "7",
         secure: bool = True,
         authorize: Authorize | None = None,
+        origin: str | None = None,
     ) -> Connection:
         """Let a client in on ``transport`` and greet it (protocol 1.3).
 
         ``protocol`` is the raw query value; ``secure`` whether the client came over TLS or as good as
-        that. ``authorize`` is asked when the client subscribes without ``auth``.
+        that. ``authorize`` is asked when the client subscribes without ``auth``. ``origin`` is the raw header,
+        None from clients that are no browsers.
 
         A client that may not come in gets pusher:error and a close frame on ``transport``, and
         :class:`Disconnect` is raised; there is nothing left to do then but to let the transport close.
@@ -204,7 +208,7 @@ class Hub:
         try:
             if not self.running:  # not 42xx: pusher-js would come back without a pause (protocol rule 6)
                 raise Disconnect("Not accepting connections now", CloseCode.OVER_CAPACITY)
-            return self._node.admit(key, transport, protocol, secure=secure, authorize=authorize)
+            return self._node.admit(key, transport, protocol, secure=secure, authorize=authorize, origin=origin)
         except Disconnect as disconnect:
             transport.send(transport.framing.frame(messages.error(disconnect.message, disconnect.code)))
             transport.close(disconnect.code, disconnect.message)
@@ -224,8 +228,9 @@ class Hub:
 
         ``data`` is delivered as it is when it is a string, as its JSON otherwise. ``socket_id`` names the
         connection that caused the event and does not receive it; an unknown one excludes nobody. ``info``
-        may ask for ``"user_count"`` and ``"subscription_count"``. Once it returns, every local subscriber
-        has the event queued. Raises :class:`UsageError` for what may not be published.
+        may ask for ``"user_count"`` and ``"subscription_count"``. Data for a ``private-encrypted-`` channel is
+        encrypted with the App's master key; such a channel stands alone in ``channels``. Once it returns, every
+        local subscriber has the event queued. Raises :class:`UsageError` for what may not be published.
         """
         receipts = await self.trigger_batch([Event(channels, event, data, socket_id, info)], app=app)
         return receipts[0]
@@ -233,7 +238,8 @@ class Hub:
     async def trigger_batch(self, events: Iterable[Event], *, app: App | str | None = None) -> list[Receipt]:
         """Publish several events, in order. All are checked first: one bad event and none is published."""
         tenant = self._tenant(app)
-        return await self.publish([check_event(tenant.app, event) for event in events], app=app)
+        checked = [check_event(tenant.app, event) for event in events]
+        return await self.publish([encrypted(tenant.app, event, self._node.random) for event in checked], app=app)
 
     async def publish(self, events: Iterable[CheckedEvent], *, app: App | str | None = None) -> list[Receipt]:
         """Publish events that were checked already, in order; what ``trigger`` and the REST API end in."""
@@ -274,10 +280,12 @@ class Hub:
         }
 
     async def channel(self, name: str, *, info: Sequence[str] = (), app: App | str | None = None) -> ChannelInfo:
-        """One channel, occupied or not, with the counts in ``info``."""
+        """One channel, occupied or not, with the counts in ``info``; for a cache channel also ``"cache"``."""
         wanted = check_info(info, INFO)
         occupancy = await self.occupancy(name, app=app)
-        return _channel_info(name, wanted, occupancy.subscriptions, occupancy.users)
+        asked = "cache" in wanted and names.is_cached(name)
+        cache = await caching.cached(self._node, self._tenant(app), name) if asked else None
+        return _channel_info(name, wanted, occupancy.subscriptions, occupancy.users, cache)
 
     async def occupancy(self, name: str, *, app: App | str | None = None) -> Occupancy:
         """How many connections and distinct users a channel has, over all nodes."""
@@ -299,7 +307,8 @@ class Hub:
     ) -> dict[str, str]:
         """What an auth endpoint answers to let ``socket_id`` into a private or presence ``channel``.
 
-        ``member`` is who it is on a presence channel. The result is the JSON object to send (protocol 8.2).
+        ``member`` is who it is on a presence channel; an encrypted one needs the App's master key. The result
+        is the JSON object to send (protocol 8.2).
         """
         return authorization.authorize_channel(self._find(app).app, socket_id, channel, member)
 
@@ -364,11 +373,14 @@ def _legal(channel: str) -> str:
     return channel
 
 
-def _channel_info(name: str, info: Sequence[str], subscriptions: int, users: int) -> ChannelInfo:
+def _channel_info(
+    name: str, info: Sequence[str], subscriptions: int, users: int, cache: CachedEvent | None = None
+) -> ChannelInfo:
     presence = names.kind_of(name) is Kind.PRESENCE
     return ChannelInfo(
         name,
         subscriptions > 0,
         users if presence and "user_count" in info else None,
         subscriptions if not presence and "subscription_count" in info else None,
+        cache,
     )

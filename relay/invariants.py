@@ -40,6 +40,8 @@ def _channels(tenant: Tenant) -> Iterator[str]:
     for channel in tenant.channels:
         if channel.idle:
             yield f"channel {channel.name} is kept though nobody is in it"
+        if not channel.replayed.keys() <= channel.transports.keys():
+            yield f"channel {channel.name} keeps what it replayed to one who is not in it"
         for connection in channel.transports.values():
             subscription = connection.session.subscriptions.get(channel.name)
             if subscription is None or subscription.joining:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay import alone, facts
+from relay.caching import Replay, recall
 from relay.channels import Channel
 from relay.cluster.broker import Envelope
 from relay.cluster.directory import Full, Joined, Left
@@ -128,19 +129,24 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
         if connection.session.subscriptions.get(name) is not subscription:
             return
     joined = await _joined(node, connection, channel, request)
-    wanted = connection.session.subscriptions.get(name) is subscription
     if isinstance(joined, Full):
-        if wanted:
+        if connection.session.subscriptions.get(name) is subscription:
             detach(connection, name)
             await depart(node, Departure(tenant, connection.socket_id, {name: subscription}))
             most = tenant.app.max_members
             reason = f"Over member limit: {name} has {joined.members} users, allowed are {most}"
             connection.refuse(Refused(reason, channel=name))
         return
+    replay = await recall(node, tenant, name) if channel.cached else None
     _see(tenant, name, joined)
+    wanted = connection.session.subscriptions.get(name) is subscription
     if wanted:
-        _acknowledge(node, connection, channel, request)
+        _acknowledge(node, connection, channel, request, replay)
     await _tell_edges(node, tenant, request, joined)
+    if wanted and replay is not None and replay.missed:
+        node.journal.record(
+            facts.CacheMissed(app=tenant.app.id, time=node.clock.time(), socket_id=connection.socket_id, channel=name)
+        )
 
 
 async def _attach(node: Node, tenant: Tenant, channel: Channel[Connection]) -> None:
@@ -184,12 +190,16 @@ def _see(tenant: Tenant, name: str, joined: Joined) -> None:
             tell(channel, edge)
 
 
-def _acknowledge(node: Node, connection: Connection, channel: Channel[Connection], request: Join) -> None:
-    """Admit, acknowledge and release what was held, in one go: nothing may come between (protocol 2.6)."""
-    held = channel.admit(connection.transport, connection)
+def _acknowledge(
+    node: Node, connection: Connection, channel: Channel[Connection], request: Join, replay: Replay | None
+) -> None:
+    """Admit, acknowledge, replay and release what was held, in one go: nothing may come between (protocol 2.6)."""
+    held = channel.admit(connection.transport, connection, replayed=0 if replay is None else replay.step)
     connection.session.joined(request.channel)
     members = None if channel.told is None else channel.told.members
     connection.send(messages.subscription_succeeded(request.channel, members))
+    if replay is not None:
+        connection.send(replay.text)
     for text in held:
         connection.send(text)
     node.journal.record(

@@ -19,7 +19,7 @@ from relay.backlog import Bounds
 from relay.channels import Channels
 from relay.clock import Clock
 from relay.cluster.broker import Broker, Envelope
-from relay.cluster.directory import Directory
+from relay.cluster.directory import Directory, Retention
 from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Authorize, Connection
 from relay.deadlines import Deadlines, Timer
@@ -53,11 +53,14 @@ def run_now(work: Coroutine[object, None, object]) -> None:
 class Tenant:
     """One App on this node: its connections by socket id, its channels, its signed-in users."""
 
-    __slots__ = ("app", "bounds", "channels", "connections", "lost", "users")
+    __slots__ = ("app", "bounds", "channels", "connections", "lost", "retention", "turns", "users")
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.bounds = Bounds(app.max_backlog, app.max_backlog_frames, app.slow_consumers)
+        self.retention = Retention(app.cache_ttl, app.max_cached_channels, app.max_cached_bytes)
+        self.turns: dict[str, anyio.Event] = {}
+        """Cache channels with an event that is being remembered: when the latest of those is delivered."""
         self.lost = 0
         """Events that slow clients lost, since the hub was made."""
         self.connections: dict[str, Connection] = {}
@@ -105,7 +108,7 @@ class Node:
         """Where background work runs; None while a hub is stepped (see Hub.step)."""
         self.by_key: dict[str, Tenant] = {}
         self.by_id: dict[str, Tenant] = {}
-        self._random: Random = random or secrets.SystemRandom()
+        self.random: Random = random or secrets.SystemRandom()
         self._max_connections = max_connections
         self._departures: deque[Departure] = deque()
         self._steps: deque[Callable[[], Awaitable[None]]] = deque()
@@ -117,7 +120,7 @@ class Node:
         self._wake: anyio.Event | None = None
         self.alone = type(broker) is LocalBroker
         """Whether there are no other nodes to tell anything."""
-        self._at_once = type(broker) is LocalBroker and type(directory) is LocalDirectory
+        self.at_once = type(broker) is LocalBroker and type(directory) is LocalDirectory
         """Whether broker and directory never suspend, so that nothing can come between their steps."""
         self.finishing = Finishing(self.in_flight)
         for app in apps:
@@ -131,11 +134,18 @@ class Node:
         return self.by_id.values()
 
     def admit(
-        self, key: str, transport: Transport, protocol: str | None, *, secure: bool, authorize: Authorize | None
+        self,
+        key: str,
+        transport: Transport,
+        protocol: str | None,
+        *,
+        secure: bool,
+        authorize: Authorize | None,
+        origin: str | None = None,
     ) -> Connection:
         """Let a client in and greet it. Raises :class:`Disconnect` without having written anything."""
         tenant = self.by_key.get(key)
-        app = accept(tenant.app if tenant else None, key, protocol, secure=secure)
+        app = accept(tenant.app if tenant else None, key, protocol, secure=secure, origin=origin)
         assert tenant is not None
         if app.max_connections is not None and len(tenant.connections) >= app.max_connections:
             raise Disconnect("Over connection quota", CloseCode.OVER_QUOTA)
@@ -166,7 +176,7 @@ class Node:
             case "member_added" | "member_removed":
                 hear(tenant, envelope)
             case "event":
-                deliver(self, tenant, envelope.channel, envelope.text, envelope.socket_id)
+                deliver(self, tenant, envelope.channel, envelope.text, envelope.socket_id, step=envelope.step)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` when the clock reaches ``when``; returns what takes that back."""
@@ -212,7 +222,7 @@ class Node:
         """Do ``work`` to its end, and raise what it raises. Whoever waits for it may give up: by an
         ``anyio`` cancel scope or by asyncio's own ``Task.cancel``, which no scope can keep out.
         """
-        if self.tasks is None or self._at_once:
+        if self.tasks is None or self.at_once:
             await work()
             return
         await self.finishing.finish(self.tasks, work)
@@ -285,7 +295,7 @@ class Node:
 
     def _new_socket_id(self, tenant: Tenant) -> str:
         while True:
-            halves = self._random.randrange(_HALF_SOCKET_ID), self._random.randrange(_HALF_SOCKET_ID)
+            halves = self.random.randrange(_HALF_SOCKET_ID), self.random.randrange(_HALF_SOCKET_ID)
             socket_id = f"{halves[0]}.{halves[1]}"
             if socket_id not in tenant.connections:
                 return socket_id

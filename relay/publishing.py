@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 import msgspec
 
+from relay.caching import remember
 from relay.cluster.broker import Envelope
 from relay.errors import BrokerError
 from relay.facts import Published
-from relay.fanout import fan_out
+from relay.fanout import broadcast, fan_out
 from relay.presence import Edge
 from relay.protocol import messages
-from relay.protocol.names import Kind, kind_of
+from relay.protocol.names import Kind, is_cached, kind_of
 from relay.receipts import ChannelReceipt, Receipt, Remote
 
 if TYPE_CHECKING:
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def deliver(node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None) -> ChannelReceipt:
+def deliver(
+    node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None, *, step: int = 0
+) -> ChannelReceipt:
     """Queue an event for this node's subscribers of the channel ``name``, all but ``socket_id``; never waits.
 
-    Whoever is just joining gets it right after the acknowledgement.
+    Whoever is just joining gets it right after the acknowledgement. ``step`` is that of an event remembered for
+    a cache channel, which is not queued once more for those who were given it, or a later one, with their
+    acknowledgement; the receipt counts it as queued for them.
     """
     channel = tenant.channels.get(name)
     if channel is None:
@@ -38,9 +45,12 @@ def deliver(node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str |
     if socket_id is not None and (sender := tenant.connections.get(socket_id)) is not None:
         excluded = sender.transport
     lost = tenant.lost
-    fan_out(channel, text, excluded)
+    if step and step <= channel.floor:
+        broadcast(channel.awaiting(step, excluded), text)
+    else:
+        fan_out(channel, text, excluded)
     if channel.joining:
-        channel.keep(text, excluded)
+        channel.keep(text, excluded, step)
     matched = len(channel.transports) + len(channel.joining)
     left_out = int(excluded in channel.transports or excluded in channel.joining) if excluded else 0
     refused = 0
@@ -79,14 +89,19 @@ async def publish(node: Node, tenant: Tenant, name: str, text: bytes, socket_id:
 async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Receipt:
     """Publish application code's event to each of its channels and say what became of it."""
     receipts: dict[str, ChannelReceipt] = {}
-    envelopes: list[Envelope] = []
+    remotes: list[Remote] = []
     socket_id = event.socket_id
-    for name in event.channels:
-        text = messages.event(event.name, name, event.data)
-        receipts[name] = deliver(node, tenant, name, text, socket_id)
-        if not node.alone:
-            envelopes.append(Envelope(app=tenant.app.id, channel=name, text=text, socket_id=socket_id))
-    remotes = [await send_on(node, envelope) for envelope in envelopes] if envelopes else []
+    if event.cached:  # once an event may be remembered it is delivered too, whoever gives up waiting for it
+        await node.finish(partial(_publish_each, node, tenant, event, receipts, remotes))
+    else:
+        envelopes: list[Envelope] = []
+        for name in event.channels:
+            text = messages.event(event.name, name, event.data)
+            receipts[name] = deliver(node, tenant, name, text, socket_id)
+            if not node.alone:
+                envelopes.append(Envelope(app=tenant.app.id, channel=name, text=text, socket_id=socket_id))
+        if envelopes:
+            remotes = [await send_on(node, envelope) for envelope in envelopes]
     if event.info:
         try:
             for name, receipt in receipts.items():
@@ -97,6 +112,46 @@ async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Rece
     result = Receipt(receipts, _worst(remotes))
     node.journal.record(Published(app=tenant.app.id, time=node.clock.time(), event=event.name, receipt=result))
     return result
+
+
+async def _publish_each(
+    node: Node, tenant: Tenant, event: CheckedEvent, receipts: dict[str, ChannelReceipt], remotes: list[Remote]
+) -> None:
+    """Publish to one channel after the other, remembering what goes to cache channels."""
+    app, socket_id = tenant.app.id, event.socket_id
+    receipts.update((name, ChannelReceipt(name)) for name in event.channels)
+    for name in event.channels:
+        text = messages.event(event.name, name, event.data)
+        step = 0
+        if not is_cached(name):
+            receipts[name] = deliver(node, tenant, name, text, socket_id)
+        else:
+            receipts[name], step = await _deliver_remembered(node, tenant, name, text, socket_id)
+        if not node.alone:  # sent before the next event of this channel is: its turn comes when this task waits
+            envelope = Envelope(app=app, channel=name, text=text, socket_id=socket_id, step=step)
+            remotes.append(await send_on(node, envelope))
+
+
+async def _deliver_remembered(
+    node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None
+) -> tuple[ChannelReceipt, int]:
+    """Remember an event, then deliver it here: in the order of this node's calls, though answers may overtake
+    each other, so that the last event that subscribers got is the one that is remembered.
+    """
+    if node.at_once:
+        step = await remember(node, tenant, name, text)
+        return deliver(node, tenant, name, text, socket_id, step=step), step
+    before, done = tenant.turns.get(name), anyio.Event()
+    tenant.turns[name] = done
+    try:
+        step = await remember(node, tenant, name, text)
+        if before is not None:
+            await before.wait()
+        return deliver(node, tenant, name, text, socket_id, step=step), step
+    finally:
+        done.set()
+        if tenant.turns.get(name) is done:
+            del tenant.turns[name]
 
 
 async def send_on(node: Node, envelope: Envelope) -> Remote:

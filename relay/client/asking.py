@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from relay.client.channel import Channel, Subscription, SubscriptionRefused
+from relay.client.decryption import Decryption
 from relay.client.runtime import Closed, Runtime
 from relay.client.settings import Settings, SigninRefused
 from relay.client.subscriber import Subscriber, member_of
@@ -47,6 +48,10 @@ class Asking:
         client, settings = self._client, self._settings
         channel = client.channel_class(client, name, max_queued=settings.max_queued, overflow=settings.overflow)
         channel.identity = who
+        if names.is_encrypted(name):
+            channel.decryption = Decryption(
+                client, channel, self._runtime, self._authorized_anew, max_waiting=settings.max_queued
+            )
         if auth is not None:
             channel.auth, channel.auth_for = dict(auth), client.connection.socket_id
         return channel
@@ -56,6 +61,8 @@ class Asking:
         client = self._client
         socket_id = client.socket_id
         auth = await self._authorization(channel, socket_id)
+        if channel.decryption is not None:
+            auth = channel.decryption.admit(auth)
         await client.undo()  # now, so that nothing comes between noting that we ask and asking
         wanted = channel.state is Subscription.PENDING and not channel.asked
         if wanted and client.connection.socket_id == socket_id:  # else nobody has to, or the reconnect asks again
@@ -135,6 +142,11 @@ class Asking:
             known = refusal if isinstance(refusal, SubscriptionRefused) else SubscriptionRefused(channel.name, message)
             self._client.refuse(channel, known)
         self._client.connection.error(message, None)
+
+    async def _authorized_anew(self, channel: Channel) -> Mapping[str, str]:
+        if self._settings.authorize is None:
+            raise SubscriptionRefused(channel.name, "there is nobody to ask: its auth= was given to subscribe()")
+        return await self._settings.authorize(self._client.socket_id, channel.name, channel.identity)
 
     async def _authorization(self, channel: Channel, socket_id: str) -> Mapping[str, str]:
         if channel.auth is not None and channel.auth_for == socket_id:

@@ -12,12 +12,15 @@ import msgspec
 from relay.client.members import Members
 from relay.client.subscriber import ReceivedEvent
 from relay.errors import RelayError, UsageError
+from relay.protocol import names
 from relay.protocol.messages import Member
 
 if TYPE_CHECKING:
     from relay.client.client import Client
+    from relay.client.decryption import Decryption
 
 T = TypeVar("T")
+CACHE_MISS = "pusher:cache_miss"
 Callback = Callable[[ReceivedEvent], Awaitable[None] | None]
 Overflow = Literal["raise", "drop_oldest", "drop_newest"]
 
@@ -67,6 +70,9 @@ class Channel:
     subscription. The queue holds ``max_queued`` events; ``overflow`` says what happens to more: ``"raise"`` loses
     the oldest and raises :class:`QueueOverflow` to the reader, ``"drop_oldest"`` and ``"drop_newest"`` count them
     in ``dropped``.
+
+    Events of a ``private-encrypted-`` channel come decrypted. One that cannot be read is dropped, counted in
+    ``undecrypted`` and told to ``client.connection.bind("error", ...)``, after the client asked for a new secret once.
     """
 
     def __init__(self, client: Client, name: str, *, max_queued: int, overflow: Overflow) -> None:
@@ -82,12 +88,18 @@ class Channel:
         """The socket id that ``auth`` is good for."""
         self.refusal: SubscriptionRefused | None = None
         self.dropped = 0
+        self.undecrypted = 0
+        """Events of an encrypted channel that could not be read, and were dropped."""
+        self.decryption: Decryption | None = None
+        """What reads the events, on an encrypted channel."""
         self._client = client
         self._queue: deque[ReceivedEvent] = deque()
         self._max_queued = max_queued
         self._overflow = overflow
         self._lost = 0
         self._callbacks: list[tuple[str | None, Callback]] = []
+        self._missed: ReceivedEvent | None = None
+        """A cache miss that nobody was told of yet."""
 
     @property
     def subscribed(self) -> bool:
@@ -106,7 +118,8 @@ class Channel:
 
         A plain function is called at once, a coroutine function in order, beside the reading. Names of the protocol
         may be bound as in pusher-js: ``pusher:subscription_succeeded``, ``pusher:subscription_error``,
-        ``pusher:member_added``, ``pusher:member_removed``.
+        ``pusher:member_added``, ``pusher:member_removed``, ``pusher:cache_miss``.
+        The last one comes right after the acknowledgement: the first to bind it is told also when it is there already.
         """
         return self._bind((event, callback))
 
@@ -115,7 +128,12 @@ class Channel:
         return self._bind((None, callback))
 
     async def trigger(self, event: str, data: object) -> None:
-        """Send a client event to everyone else in this private or presence channel."""
+        """Send a client event to everyone else in this private or presence channel.
+
+        Encrypted channels have none, in all the SDKs: it would go out unencrypted.
+        """
+        if names.is_encrypted(self.name):
+            raise UsageError(f"client events are not supported on encrypted channels, and {self.name} is one")
         if not event.startswith("client-"):
             raise UsageError(f"the name of a client event begins with 'client-', got {event!r}")
         await self._client.send_event(self.name, event, data)
@@ -164,7 +182,17 @@ class Channel:
         self._queue.remove(event)
 
     def deliver(self, event: ReceivedEvent) -> None:
-        """An event arrived: queue it and call back."""
+        """An event arrived: take it in, decrypted where it is encrypted."""
+        if event.event == CACHE_MISS:  # never encrypted, and nothing to read
+            self._missed = None if any(wanted in (None, CACHE_MISS) for wanted, _ in self._callbacks) else event
+            self.happened(event)
+        elif self.decryption is None:
+            self.accept(event)
+        else:
+            self.decryption.receive(event)
+
+    def accept(self, event: ReceivedEvent) -> None:
+        """An event that can be read: queue it and call back."""
         if len(self._queue) >= self._max_queued:
             self._make_room()
         if len(self._queue) < self._max_queued:
@@ -193,6 +221,9 @@ class Channel:
         self._client.pump()
         self._client.eager = True
         self._callbacks.append(entry)
+        if self._missed is not None and entry[0] == CACHE_MISS:
+            missed, self._missed = self._missed, None
+            self._client.run(entry[1], missed)
 
         def unbind() -> None:
             if entry in self._callbacks:

@@ -34,7 +34,9 @@ class StateChange(msgspec.Struct, frozen=True):
 
 
 class ServerError(msgspec.Struct, frozen=True):
-    """What callbacks of ``"error"`` get: a pusher:error that was about no subscribe."""
+    """What callbacks of ``"error"`` get: a pusher:error that was about no subscribe, or what the client found wrong
+    itself, an event that it could not decrypt for instance.
+    """
 
     message: str
     code: int | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from relay.caching import CachedEvent
 from relay.protocol.events import Event
 from relay.protocol.messages import Member, User
 
@@ -35,6 +36,10 @@ class ChannelCounts(Protocol):
     @property
     def subscription_count(self) -> int | None:
         """Connections in any other channel."""
+
+    @property
+    def cache(self) -> CachedEvent | None:
+        """The last event of a cache channel."""
 
 
 class Publisher(Protocol):

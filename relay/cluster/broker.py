@@ -18,7 +18,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``text`` is what every subscriber gets, encoded once in the cluster. ``socket_id`` names the one
     connection that does not. ``user_id`` says whom a ``terminate`` or ``member_*`` envelope is about; the
     latter have ``info`` (of one who joined) and the directory's ``step`` instead of a text, since each
-    node decides what is news to its own subscribers.
+    node decides what is news to its own subscribers. An event that was remembered for a cache channel has
+    a ``step`` too.
     """
 
     app: str

@@ -48,6 +48,24 @@ class Occupancy(msgspec.Struct, frozen=True):
     users: int = 0
 
 
+class Retention(msgspec.Struct, frozen=True):
+    """How much of an App's cache channels is kept: each event for ``ttl`` seconds, the events of ``max_channels``
+    channels, ``max_bytes`` of channel names and texts together.
+    """
+
+    ttl: float
+    max_channels: int
+    max_bytes: int
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """The last event of a cache channel: its ``text``, its ``step``, and until when it holds (Unix seconds)."""
+
+    text: bytes
+    step: int
+    until: float
+
+
 class Directory(Protocol):
     """Who is where, across nodes. Every method is one atomic step; calls of one node for one socket and
     channel take effect in the order they are made. Failures are :class:`~relay.errors.BrokerError`.
@@ -69,3 +87,15 @@ class Directory(Protocol):
 
     async def roster(self, app: str, channel: str) -> Roster:
         """The users of a presence channel."""
+
+    async def remember(self, app: str, channel: str, text: bytes, *, now: float, retention: Retention) -> int:
+        """Keep ``text`` as the last event of a cache channel; nobody has to be in it (protocol 2.5).
+
+        Returns its step, which is higher than that of every event remembered for this channel before, also of
+        those that are forgotten by now. Calls of one node for one channel take effect in the order they are made.
+        ``now`` is the hub's clock in Unix seconds. What is over ``retention`` makes room oldest first; a text
+        that alone is over it is not kept, and nor is the one before it.
+        """
+
+    async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
+        """The last event of a cache channel, if one was remembered and holds beyond ``now``."""

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined, Left, Occupancy, Roster
+from relay.cluster.directory import Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.presence import Roster as Members
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
@@ -40,11 +40,54 @@ class _Place:
         self.members: Members | None = None
 
 
+class _Memory:
+    """The last events of one App's cache channels, those that were remembered longest ago first."""
+
+    __slots__ = ("_bytes", "_entries")
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Remembered] = {}
+        self._bytes = 0
+
+    def keep(self, channel: str, entry: Remembered, now: float, retention: Retention) -> None:
+        """Remember ``entry`` and forget what is over, or in excess."""
+        self._forget(channel)
+        size = _size(channel, entry)
+        if size > retention.max_bytes:
+            return
+        self._entries[channel] = entry
+        self._bytes += size
+        while self._entries:
+            oldest = next(iter(self._entries))
+            excess = len(self._entries) > retention.max_channels or self._bytes > retention.max_bytes
+            if not excess and self._entries[oldest].until > now:
+                break
+            self._forget(oldest)
+
+    def get(self, channel: str, now: float) -> Remembered | None:
+        """What is remembered and not over."""
+        entry = self._entries.get(channel)
+        if entry is not None and entry.until <= now:
+            self._forget(channel)
+            return None
+        return entry
+
+    def held(self) -> tuple[int, int]:
+        """How many entries there are, and their bytes."""
+        return len(self._entries), self._bytes
+
+    def _forget(self, channel: str) -> None:
+        entry = self._entries.pop(channel, None)
+        if entry is not None:
+            self._bytes -= _size(channel, entry)
+
+
 class LocalDirectory:
     """Keeps who is where in dictionaries; empty channels are not kept."""
 
     def __init__(self) -> None:
         self._places: dict[str, dict[str, _Place]] = {}
+        self._memories: dict[str, _Memory] = {}
         self._steps = itertools.count(1)
 
     async def join(
@@ -95,9 +138,30 @@ class LocalDirectory:
         place = self._places.get(app, {}).get(channel)
         return place.members.snapshot() if place and place.members else {}
 
+    async def remember(self, app: str, channel: str, text: bytes, *, now: float, retention: Retention) -> int:
+        """Keep the last event of a cache channel."""
+        memory = self._memories.setdefault(app, _Memory())
+        step = next(self._steps)
+        memory.keep(channel, Remembered(text, step, now + retention.ttl), now, retention)
+        return step
+
+    async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
+        """The last event of a cache channel."""
+        memory = self._memories.get(app)
+        return memory.get(channel, now) if memory else None
+
+    def remembered(self, app: str) -> tuple[int, int]:
+        """How many events are kept for an App's cache channels, and their bytes."""
+        memory = self._memories.get(app)
+        return memory.held() if memory else (0, 0)
+
     def sockets(self, app: str) -> dict[str, frozenset[str]]:
         """Which sockets are in which channel, to compare with what the hub believes."""
         return {name: frozenset(place.sockets) for name, place in self._places.get(app, {}).items()}
+
+
+def _size(channel: str, entry: Remembered) -> int:
+    return len(channel) + len(entry.text)
 
 
 def _occupancy(place: _Place) -> Occupancy:

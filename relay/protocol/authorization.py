@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.app import App
 from relay.errors import Refused, UsageError
-from relay.protocol import messages, names, signing
+from relay.protocol import encryption, messages, names, signing
 from relay.protocol.messages import Identity, Member, User
 from relay.protocol.names import Kind
 from relay.protocol.session import check_member
@@ -13,7 +13,8 @@ from relay.protocol.session import check_member
 def authorize_channel(app: App, socket_id: str, channel: str, member: Member | None = None) -> dict[str, str]:
     """The JSON object that lets ``socket_id`` into a private or presence ``channel``.
 
-    ``member`` is who it is on a presence channel. Raises :class:`UsageError`.
+    ``member`` is who it is on a presence channel. For an encrypted channel the object holds its ``shared_secret`` too,
+    which takes the App's master key. Raises :class:`UsageError`.
     """
     _check_socket_id(socket_id)
     if not names.is_channel(channel):
@@ -22,7 +23,11 @@ def authorize_channel(app: App, socket_id: str, channel: str, member: Member | N
     if kind is Kind.PUBLIC:
         raise UsageError(f"{channel!r} is public and needs no authorization")
     if kind is Kind.PRIVATE:
-        return {"auth": signing.sign_channel(app, socket_id, channel)}
+        answer = {"auth": signing.sign_channel(app, socket_id, channel)}
+        if names.is_encrypted(channel):
+            secret = encryption.shared_secret(encryption.master_key(app), channel)
+            answer["shared_secret"] = encryption.tell_secret(secret)
+        return answer
     if member is None:
         raise UsageError(f"{channel!r} is a presence channel: pass member=Member(id=..., info=...)")
     data: dict[str, object] = {"user_id": member.id}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from relay.app import App
 from relay.errors import TooLarge, UsageError
-from relay.protocol import messages, names
+from relay.protocol import encryption, messages, names
 from relay.protocol.session import too_large
 
-INFO = ("user_count", "subscription_count")
+if TYPE_CHECKING:
+    from random import Random
+
+INFO = ("user_count", "subscription_count", "cache")
+"""What may be asked for; what does not apply, such as ``cache`` when publishing, is left out of the answer."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -30,13 +35,17 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class CheckedEvent(msgspec.Struct, frozen=True):
-    """An :class:`Event` that may be published: distinct legal channels, ``data`` a string within bounds."""
+    """An :class:`Event` that may be published: distinct legal channels, ``data`` a string within bounds.
+
+    ``cached`` tells that a cache channel is among them, so that nobody has to look again.
+    """
 
     channels: tuple[str, ...]
     name: str
     data: str
     socket_id: str | None
     info: tuple[str, ...]
+    cached: bool = False
 
 
 def check_event(app: App, event: Event) -> CheckedEvent:
@@ -54,13 +63,44 @@ def check_event(app: App, event: Event) -> CheckedEvent:
         raise UsageError("The 'pusher' namespace is reserved for internal usage")
     if event.socket_id is not None and not (isinstance(event.socket_id, str) and names.is_socket_id(event.socket_id)):
         raise UsageError(f"Invalid socket id {_shown(event.socket_id)}: should be two integers joined by a dot")
+    channels = check_channels(app, event.channels)
     return CheckedEvent(
-        check_channels(app, event.channels),
+        channels,
         event.name,
         check_data(app, event.data),
         event.socket_id,
         check_info(event.info, INFO),
+        names.any_cached(channels),
     )
+
+
+def encrypted(app: App, event: CheckedEvent, random: Random) -> CheckedEvent:
+    """``event`` as its publisher hands it on: encrypted where its channel is (protocol 8.3), else as it is.
+
+    ``random`` gives the nonce, so it must be one that nobody else has. The App's limit is that of the encrypted data,
+    a third longer than the plain one. Raises :class:`UsageError` for an encrypted channel together with others, as
+    the SDKs do, or without a master key; :class:`TooLarge`; and :class:`ModuleNotFoundError` without PyNaCl.
+    """
+    if not any(map(names.is_encrypted, event.channels)):
+        return event
+    if len(event.channels) > 1:
+        raise UsageError("You cannot trigger to multiple channels when using encrypted channels")
+    secret = encryption.shared_secret(encryption.master_key(app), event.channels[0])
+    data = encryption.encrypt(secret, event.data, random.randbytes(encryption.NONCE_BYTES))
+    if len(data) > app.max_event_bytes:
+        raise TooLarge(f"{too_large(app)[:-1]}, encrypted: {len(data)}.")
+    return msgspec.structs.replace(event, data=data)
+
+
+def readable(app: App, event: CheckedEvent) -> str:
+    """The data of ``event`` as it was before ``encrypted``; as it is where the App's master key cannot tell."""
+    if app.encryption_master_key is None or not any(map(names.is_encrypted, event.channels)):
+        return event.data
+    secret = encryption.shared_secret(encryption.master_key(app), event.channels[0])
+    try:
+        return encryption.decrypt(secret, encryption.read_box(event.data))
+    except encryption.CannotDecrypt:
+        return event.data
 
 
 def check_channels(app: App, channels: str | Iterable[str]) -> tuple[str, ...]:

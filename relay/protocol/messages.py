@@ -189,6 +189,23 @@ def subscription_succeeded(channel: str, roster: Mapping[str, msgspec.Raw | None
     return event("pusher_internal:subscription_succeeded", channel, data)
 
 
+def cache_miss(channel: str) -> bytes:
+    """There is nothing to replay on a cache channel; ``data`` is ``{}``, which every SDK can read (protocol 2.5)."""
+    return event("pusher:cache_miss", channel, EMPTY)
+
+
+class _Data(msgspec.Struct):
+    data: str
+
+
+_decode_data = msgspec.json.Decoder(_Data).decode
+
+
+def data_of(text: bytes) -> str:
+    """``data`` of a finished event that application code published."""
+    return _decode_data(text).data
+
+
 def subscription_error(channel: str, message: str) -> bytes:
     """The per-channel error that some clones send and pusher-js and Echo show (protocol 2.3)."""
     data = {"type": "AuthError", "error": message, "status": 401}

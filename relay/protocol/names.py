@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
 
 MAX_EVENT_NAME = 200
 SERVER_TO_USER = "#server-to-user-"
+ENCRYPTED = "private-encrypted-"
+
+_CACHE = ("cache-", "private-cache-", "private-encrypted-cache-", "presence-cache-")
 
 _channel = re.compile(r"[-A-Za-z0-9_=@,.;]{1,200}")
 _socket_id = re.compile(r"[0-9]+\.[0-9]+")
@@ -31,6 +35,21 @@ def kind_of(channel: str) -> Kind:
     if channel.startswith(SERVER_TO_USER):
         return Kind.USER
     return Kind.PUBLIC
+
+
+def is_encrypted(channel: str) -> bool:
+    """Whether events of ``channel`` are encrypted end to end (protocol 8.3)."""
+    return channel.startswith(ENCRYPTED)
+
+
+def is_cached(channel: str) -> bool:
+    """Whether the last event published to ``channel`` is kept for those who come later (protocol 2.5)."""
+    return channel.startswith(_CACHE)
+
+
+def any_cached(channels: Sequence[str]) -> bool:
+    """Whether one of ``channels`` is a cache channel; for every event that is published, so in one look at most."""
+    return "cache-" in " ".join(channels) and any(map(is_cached, channels))
 
 
 def is_channel(name: str) -> bool:

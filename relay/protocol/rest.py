@@ -316,7 +316,7 @@ def _event(app: App, given: object) -> CheckedEvent:
 
 
 def _info(value: object) -> tuple[str, ...]:
-    """A comma list; empty means absent (Ruby sends ``info=``). ``cache`` comes with cache channels."""
+    """A comma list; empty means absent (Ruby sends ``info=``)."""
     if value is None or value == "":
         return ()
     if not isinstance(value, str):

@@ -96,11 +96,12 @@ class Signin(msgspec.Struct, frozen=True):
 Action = Reply | Join | Leave | Publish | Signin
 
 
-def accept(app: App | None, key: str, protocol: str | None, *, secure: bool) -> App:
+def accept(app: App | None, key: str, protocol: str | None, *, secure: bool, origin: str | None = None) -> App:
     """Judge a new connection: the App it may use.
 
     ``app`` is the one that ``key`` names, if any; ``protocol`` the raw query value. Protocols 5, 6 and 7
-    are spoken; none given is refused, since old rules would apply (protocol 1.1, 1.7).
+    are spoken; none given is refused, since old rules would apply (protocol 1.1, 1.7). ``origin`` is of the page
+    that the client runs in, None where it runs in no browser. It is refused as Laravel Reverb does: pusher-js stops.
     Raises :class:`Disconnect`.
     """
     if app is None:
@@ -110,6 +111,8 @@ def accept(app: App | None, key: str, protocol: str | None, *, secure: bool) -> 
         raise Disconnect("App is disabled", 4003)
     if app.tls_only and not secure:
         raise Disconnect("App accepts TLS only: connect with wss", 4000)
+    if app.allowed_origins and origin is not None and origin not in app.allowed_origins:
+        raise Disconnect("Origin not allowed", 4009)
     if protocol is None or protocol == "":
         raise Disconnect("No protocol version: add protocol=7 to the URL", 4008)
     if not (protocol.isascii() and protocol.isdigit()):

@@ -22,7 +22,7 @@ from relay.errors import UsageError
 from relay.facts import Fact
 from relay.hub import Hub
 from relay.protocol import messages
-from relay.protocol.events import CheckedEvent
+from relay.protocol.events import CheckedEvent, readable
 from relay.receipts import Receipt
 from relay.testing.asserting import AssertingClient, let_others_run
 from relay.testing.clock import ManualClock
@@ -35,7 +35,13 @@ from relay_transports.inprocess.transport import InProcessTransport
 T = TypeVar("T")
 _LOOK_AGAIN = 0.005
 _ASKING = (b'{"event":"pusher:subscribe"', b'{"event":"pusher:signin"')
-DEFAULT_APP = App(id="1001", key="test-key", secret="test-secret", client_events=True)  # noqa: S106 - for tests
+DEFAULT_APP = App(
+    id="1001",
+    key="test-key",
+    secret="test-secret",  # noqa: S106 - for tests
+    encryption_master_key="dGVzdC1tYXN0ZXIta2V5LXRlc3QtbWFzdGVyLWtleSE=",
+    client_events=True,
+)
 
 
 class PublishedEvent(msgspec.Struct, frozen=True):
@@ -51,7 +57,7 @@ class PublishedEvent(msgspec.Struct, frozen=True):
 
 
 class RecordingHub(Hub):
-    """A hub that remembers what was published."""
+    """A hub that remembers what was published, decrypted where it can."""
 
     def __init__(self, *apps: App, clock: Clock, random: Random | None = None) -> None:
         super().__init__(*apps, clock=clock, random=random)
@@ -63,7 +69,7 @@ class RecordingHub(Hub):
         receipts = await super().publish(events, app=app)
         app_id = self._find(app).app.id
         for event, receipt in zip(events, receipts, strict=True):
-            data = messages.unwrapped(event.data)
+            data = messages.unwrapped(readable(self._find(app).app, event))
             self.published.append(PublishedEvent(event.channels, event.name, data, event.socket_id, receipt, app_id))
         return receipts
 

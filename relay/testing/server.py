@@ -92,6 +92,7 @@ class Server:
             "host": self.host,
             "port": self.port,
             "ssl": False,
+            "encryption_master_key_base64": self.app.encryption_master_key,
         }
 
     @property

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from relay.caching import CachedEvent
 from relay.errors import BadAnswer
 from relay.hub import ChannelInfo
 from relay.protocol import messages
@@ -24,6 +25,7 @@ class _Counts(msgspec.Struct):
 
 class _Channel(_Counts):
     occupied: bool = False
+    cache: CachedEvent | None = None
 
 
 class _Channels(msgspec.Struct):
@@ -52,7 +54,7 @@ def channels(body: bytes) -> dict[str, ChannelInfo]:
 def channel(name: str, body: bytes) -> ChannelInfo:
     """One channel, occupied or not."""
     found = _read(body, _Channel)
-    return ChannelInfo(name, found.occupied, found.user_count, found.subscription_count)
+    return ChannelInfo(name, found.occupied, found.user_count, found.subscription_count, found.cache)
 
 
 def members(body: bytes) -> list[Member]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
@@ -12,6 +12,7 @@ from relay.app import App
 from relay.errors import UsageError
 from relay.hub import Hub
 from relay_transports.aiohttp.auth import AuthEndpoint, Authorizer
+from relay_transports.aiohttp.peers import Peers, Places
 from relay_transports.aiohttp.rest import RestEndpoint
 from relay_transports.aiohttp.websocket import WebSocketEndpoint
 
@@ -31,6 +32,8 @@ def setup(
     auth_path: str = "/pusher/auth",
     authorize_app: App | str | None = None,
     alone: bool = False,
+    forwarded_from: Sequence[str] = (),
+    max_connections_per_address: int | None = None,
 ) -> None:
     """Serve ``hub`` from ``app``: it starts and stops with it, and clients are closed with 4200 before.
 
@@ -41,7 +44,12 @@ def setup(
     App the endpoint signs when the hub has several. ``alone`` tells that the application has no WebSockets but
     these: one on any other path is then closed with 4005, where a bare 404 would leave pusher-js waiting.
 
-    Raises :class:`UsageError` for a prefix or path that cannot be.
+    ``forwarded_from`` names the proxies whose ``X-Forwarded-Proto`` (for ``tls_only``) and ``X-Forwarded-For`` are
+    believed: addresses, networks, or ``"unix"`` for whoever comes through a Unix socket. Nobody is by default.
+    ``max_connections_per_address`` bounds the connections of one remote address, an IPv6 /64 network counting as one;
+    one more is closed with 4004.
+
+    Raises :class:`UsageError` for a prefix, path, proxy or bound that cannot be.
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/") or set(prefix) & set("{}")):
         raise UsageError(
@@ -51,8 +59,9 @@ def setup(
         raise UsageError(f"auth_path should begin with a slash and have no braces, got {auth_path!r}")
     if authorize is not None and authorize_app is None and len(hub.apps) > 1:
         raise UsageError("this hub has several Apps: say with authorize_app= which one the auth endpoint signs for")
+    places = None if max_connections_per_address is None else Places(max_connections_per_address)
+    sockets, rest = WebSocketEndpoint(hub, authorize, Peers(forwarded_from), places), RestEndpoint(hub)
     app[HUB] = hub
-    sockets, rest = WebSocketEndpoint(hub, authorize), RestEndpoint(hub)
     routes = app.router
     routes.add_get(f"{prefix}/app/{{key}}", sockets.connect)
     routes.add_get(f"{prefix}/app/{{key}}/{{tail:.*}}", sockets.unknown)
@@ -72,13 +81,24 @@ def subapp(
     authorize: Authorizer | None = None,
     auth_path: str = "/pusher/auth",
     authorize_app: App | str | None = None,
+    forwarded_from: Sequence[str] = (),
+    max_connections_per_address: int | None = None,
 ) -> web.Application:
     """An application with nothing but ``hub``, to be mounted under a prefix with ``app.add_subapp``.
 
     Arguments and routes are those of :func:`setup`.
     """
     app = web.Application()
-    setup(app, hub, authorize=authorize, auth_path=auth_path, authorize_app=authorize_app, alone=True)
+    setup(
+        app,
+        hub,
+        authorize=authorize,
+        auth_path=auth_path,
+        authorize_app=authorize_app,
+        alone=True,
+        forwarded_from=forwarded_from,
+        max_connections_per_address=max_connections_per_address,
+    )
     return app
 
 

@@ -89,7 +89,7 @@ class Outgoing:
         self.base = questions.base(base)
         self._app = app
         self._clock = clock
-        self._random = random or secrets.SystemRandom()
+        self.random: Random = random or secrets.SystemRandom()
         self._patience = patience
         self._ssl = ssl
         self._headers = headers
@@ -173,7 +173,7 @@ class Outgoing:
         if attempt >= self._patience.retries or asked > _MOST_RETRY_AFTER:
             return None
         ceiling = min(_MOST_DELAY, _FIRST_DELAY * 2.0 ** min(attempt, 32))
-        return max(asked, self._random.random() * ceiling)
+        return max(asked, self.random.random() * ceiling)
 
     async def _sleep(self, seconds: float) -> None:
         if self._closed:

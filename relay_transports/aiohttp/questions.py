@@ -78,9 +78,10 @@ def info(attributes: Sequence[str]) -> list[tuple[str, str]]:
     return [("info", ",".join(attributes))] if attributes else []
 
 
-def applying(attributes: Sequence[str], *, presence: bool) -> list[str]:
-    """Those of the counts that channels of this kind have; hosts may refuse to be asked for others."""
-    return [attribute for attribute in attributes if presence == (attribute == "user_count")]
+def applying(attributes: Sequence[str], *, presence: bool, cached: bool = False) -> list[str]:
+    """Those of ``attributes`` that channels of this kind have; hosts may refuse to be asked for others."""
+    has = {"user_count": presence, "subscription_count": not presence, "cache": cached}
+    return [attribute for attribute in attributes if has[attribute]]
 
 
 def event(given: CheckedEvent) -> bytes:
@@ -108,7 +109,7 @@ def document(value: object) -> bytes:
 
 def _options(given: CheckedEvent) -> dict[str, str]:
     options = {} if given.socket_id is None else {"socket_id": given.socket_id}
-    return options | dict(info(given.info))
+    return options | dict(info([attribute for attribute in given.info if attribute != "cache"]))
 
 
 def _quoted(text: str, safe: str) -> str:

@@ -14,7 +14,7 @@ from relay.app import App
 from relay.clock import SystemClock
 from relay.errors import PublisherClosed, RelayError, UsageError
 from relay.protocol import authorization, names, webhooks
-from relay.protocol.events import INFO, CheckedEvent, Event, check_channels, check_event, check_info
+from relay.protocol.events import INFO, CheckedEvent, Event, check_channels, check_event, check_info, encrypted
 from relay.protocol.names import Kind
 from relay_transports.aiohttp import answers, questions
 from relay_transports.aiohttp.outgoing import Outgoing, Patience
@@ -72,7 +72,8 @@ class RestClient:
     signature.
 
     ``max_queued`` bounds what :meth:`trigger_soon` keeps. ``ssl`` is what aiohttp takes: a context, or False for
-    no check of the host's certificate. ``clock`` and ``random`` are where time and pauses come from.
+    no check of the host's certificate. ``clock`` is where time comes from, ``random`` pauses and the nonces of
+    encrypted events: data for a ``private-encrypted-`` channel is encrypted with ``app.encryption_master_key``.
     """
 
     def __init__(
@@ -275,9 +276,10 @@ class RestClient:
         return found
 
     async def channel(self, name: str, *, info: Sequence[str] = ()) -> ChannelInfo:
-        """One channel, occupied or not, with the counts in ``info``."""
+        """One channel, occupied or not, with the counts in ``info``; for a cache channel also ``"cache"``."""
         (name,) = check_channels(self.app, name)
-        asked = questions.applying(check_info(info, INFO), presence=names.kind_of(name) is Kind.PRESENCE)
+        presence, cached = names.kind_of(name) is Kind.PRESENCE, names.is_cached(name)
+        asked = questions.applying(check_info(info, INFO), presence=presence, cached=cached)
         answer = await self._ask("GET", f"/channels/{questions.segment(name)}", query=questions.info(asked))
         return answers.channel(name, answer)
 
@@ -321,7 +323,7 @@ class RestClient:
         return answers.document(await self._ask("POST", questions.path(path), body=sent, repeat=repeat))
 
     def _check(self, event: Event) -> CheckedEvent:
-        checked = check_event(self.app, event)
+        checked = encrypted(self.app, check_event(self.app, event), self._outgoing.random)
         questions.event(checked)  # raises where JSON cannot say a name, too late for the queue to find out
         return checked
 

@@ -8,6 +8,7 @@ but aiohttp's own response.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import WSMsgType, web
@@ -20,6 +21,7 @@ from relay_transports import frames
 from relay_transports.aiohttp.auth import Authorizer, for_connection
 from relay_transports.aiohttp.door import Admit, Taken, acceptance, take_over
 from relay_transports.aiohttp.outbox import Flusher, SocketTransport
+from relay_transports.aiohttp.peers import Peers, Place, Places
 from relay_transports.reader import may_close_with
 
 _SMALL = 4096
@@ -29,11 +31,16 @@ _GOODBYE_SECONDS = 1.0
 
 
 class WebSocketEndpoint:
-    """Lets clients of ``hub`` in; ``authorize`` is asked when one subscribes without ``auth``."""
+    """Lets clients of ``hub`` in; ``authorize`` is asked when one subscribes without ``auth``.
 
-    def __init__(self, hub: Hub, authorize: Authorizer | None) -> None:
+    ``peers`` tells who they are, ``places`` bounds how many of one address there may be, if anything does.
+    """
+
+    def __init__(self, hub: Hub, authorize: Authorizer | None, peers: Peers, places: Places | None) -> None:
         self._hub = hub
         self._authorize = authorize
+        self._peers = peers
+        self._places = places
         self._flushers: dict[float, Flusher] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._kept: set[SocketTransport] = set()
@@ -45,7 +52,10 @@ class WebSocketEndpoint:
         key = request.match_info["key"]
         app = self._hub.app_of(key)
         limit, interval = (_SMALL, 0.0) if app is None else (app.max_message_bytes, app.flush_interval)
-        return await self._serve(request, partial(self._admit, request, key), limit, interval)
+        place = None if self._places is None else self._places.place(self._peers.address(request))
+        secure = self._peers.secure(request)  # now: the request loses its transport when the socket is taken over
+        admit = partial(self._admit, request, key, place=place, secure=secure)
+        return await self._serve(request, admit, limit, interval, place)
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:
         """A WebSocket on a path that is none of ours is let in and closed with 4005, as pusher-js needs."""
@@ -70,15 +80,18 @@ class WebSocketEndpoint:
         for transport in self._kept:  # their end of the encryption does not answer
             transport.abort()
 
-    async def _serve(self, request: web.Request, admit: Admit, limit: int, interval: float) -> web.StreamResponse:
+    async def _serve(
+        self, request: web.Request, admit: Admit, limit: int, interval: float, place: Place | None = None
+    ) -> web.StreamResponse:
         accept = acceptance(request)
         if accept is None:
             raise web.HTTPUpgradeRequired(text="This is a WebSocket endpoint\n", headers={"Upgrade": "websocket"})
         flusher = self._flusher(interval)
         self._open += 1
+        gone = self._gone if place is None else partial(self._gone, place)
         if request.secure:
-            return await self._keep(request, admit, flusher, limit)
-        take_over(request, accept, flusher, limit=limit, admit=admit, gone=self._gone)
+            return await self._keep(request, admit, flusher, limit, gone)
+        take_over(request, accept, flusher, limit=limit, admit=admit, gone=gone)
         return Taken(status=101)
 
     def _flusher(self, interval: float) -> Flusher:
@@ -90,23 +103,35 @@ class WebSocketEndpoint:
             self._flushers[interval] = Flusher(loop, interval)
         return self._flushers[interval]
 
-    def _gone(self) -> None:
+    def _gone(self, place: Place | None = None) -> None:
+        if place is not None:
+            place.leave()
         self._open -= 1
         self._all_gone.set()
 
-    async def _admit(self, request: web.Request, key: str, transport: SocketTransport) -> Connection | None:
+    async def _admit(
+        self, request: web.Request, key: str, transport: SocketTransport, *, place: Place | None, secure: bool
+    ) -> Connection | None:
+        if place is not None and not place.take():
+            _refuse(transport, "Over connection quota for one address", CloseCode.OVER_QUOTA)
+            return None
         try:
             return await self._hub.connect(
                 key,
                 transport,
                 protocol=request.query.get("protocol"),
-                secure=request.secure,
+                secure=secure,
                 authorize=for_connection(self._authorize, request),
+                origin=request.headers.get("Origin"),
             )
         except Disconnect:
+            if place is not None:
+                place.leave()
             return None  # told already; its answer is waited for
 
-    async def _keep(self, request: web.Request, admit: Admit, flusher: Flusher, limit: int) -> web.StreamResponse:
+    async def _keep(
+        self, request: web.Request, admit: Admit, flusher: Flusher, limit: int, gone: Callable[[], None]
+    ) -> web.StreamResponse:
         """Serve through aiohttp's response until the client is gone."""
         # No compression, since frames are shared; no autoping, since control frames are signs of life.
         response = web.WebSocketResponse(
@@ -127,13 +152,17 @@ class WebSocketEndpoint:
             if transport is not None:
                 self._kept.discard(transport)
                 transport.end()
-            self._gone()
+            gone()
         return response
 
 
 async def _turn_away(transport: SocketTransport) -> None:
-    transport.send(transport.framing.frame(messages.error("Path not found", CloseCode.PATH_NOT_FOUND)))
-    transport.close(CloseCode.PATH_NOT_FOUND, "Path not found")
+    _refuse(transport, "Path not found", CloseCode.PATH_NOT_FOUND)
+
+
+def _refuse(transport: SocketTransport, reason: str, code: CloseCode) -> None:
+    transport.send(transport.framing.frame(messages.error(reason, code)))
+    transport.close(code, reason)
 
 
 async def _read(response: web.WebSocketResponse, connection: Connection | None, transport: SocketTransport) -> None:

@@ -65,6 +65,7 @@ class RawClient:
         data: dict[str, str] = {"channel": channel}
         if names.is_channel(channel) and names.kind_of(channel) in (Kind.PRIVATE, Kind.PRESENCE):
             data |= self._hub.authorize_channel(self.socket_id, channel, member, app=self._connection.tenant.app)
+            data.pop("shared_secret", None)  # for who decrypts; this client shows what came
         elif member is not None:
             raise UsageError(f"member= is for presence channels, {channel!r} is none")
         await self.send(messages.json_bytes({"event": "pusher:subscribe", "data": data}))

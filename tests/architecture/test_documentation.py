@@ -41,6 +41,7 @@ BLOCK = re.compile(
 # Commands with nothing of ours in them, and why they need no check.
 TAKEN_ON_TRUST = {
     "git clone": "needs the network, and the address is the reader's to see",
+    "openssl rand": "OpenSSL's own; the test of App's master key names it too",
     "cd": "the folder is the one just cloned",
     "python3 -m venv": "Python's own",
     "source": "activates the line above",

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import pytest
 
-from relay.cluster.directory import Directory, Full, Joined, Left, Occupancy, Roster
+from relay.cluster.directory import Directory, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.cluster.local import LocalDirectory
 from relay.protocol.messages import Identity
 from tests.contract.asking import ask_in_order
@@ -19,7 +19,8 @@ from tests.property.engines import Pace, SlowDirectory
 
 ADA, ADAS_PHONE = Identity("ada", msgspec.Raw(b'{"name":"Ada"}')), Identity("ada", msgspec.Raw(b'{"name":"Phone"}'))
 BOB, EVE = Identity("bob"), Identity("eve", msgspec.Raw(b'{"e": "\xc3\xa9"}'))
-ROOM = "presence-room"
+ROOM, BUS = "presence-room", "cache-bus"
+KEPT = Retention(ttl=60, max_channels=100, max_bytes=10_000)
 Nodes = tuple[Directory, Directory]
 
 
@@ -46,6 +47,18 @@ async def leave(directory: Directory, channel: str, socket_id: str, *, app: str 
     """Whether that was the last connection in the channel, and the user's last."""
     left = await directory.leave(app, channel, socket_id)
     return left.last_in_channel, left.last_for_user
+
+
+async def remember(
+    directory: Directory, channel: str, text: bytes, *, app: str = "1", now: float = 0, retention: Retention = KEPT
+) -> int:
+    return await directory.remember(app, channel, text, now=now, retention=retention)
+
+
+async def recall(directory: Directory, channel: str, *, app: str = "1", now: float = 0) -> bytes | None:
+    """The text alone."""
+    remembered = await directory.recall(app, channel, now=now)
+    return None if remembered is None else remembered.text
 
 
 class DirectoryContract(ABC):
@@ -251,6 +264,79 @@ class DirectoryContract(ABC):
         ]
         await ask_in_order(*calls)
         assert await there.occupancy("1", ROOM) == Occupancy()
+
+    async def test_what_was_remembered_last_is_recalled_on_every_node(self, directories):
+        here, there = directories
+        assert await recall(here, BUS) is None
+        await remember(here, BUS, b"one")
+        step = await remember(there, BUS, b'{"two":"\xc3\xa9\\u2028"}')
+        for node in directories:
+            assert await node.recall("1", BUS, now=10) == Remembered(b'{"two":"\xc3\xa9\\u2028"}', step, 60)
+
+    async def test_it_is_recalled_until_its_time_is_over_and_remembering_begins_anew(self, directories):
+        here, there = directories
+        await remember(here, BUS, b"one", now=1000)
+        await remember(there, BUS, b"two", now=1050)
+        assert await recall(here, BUS, now=1109.5) == b"two"
+        assert await recall(here, BUS, now=1110) is None
+
+    async def test_steps_of_what_is_remembered_rise_also_when_it_was_forgotten(self, directories):
+        here, there = directories
+        little = Retention(ttl=1, max_channels=1, max_bytes=100)
+        steps = []
+        for now, node in enumerate([here, there, here, there]):
+            steps.append(await remember(node, BUS, b"x", now=now, retention=little))
+            await remember(node, "cache-other", b"x", now=now, retention=little)
+            steps.append(await remember(node, BUS, b"x" * 1000, now=now, retention=little))
+        assert steps == sorted(set(steps))
+        assert steps[0] > 0
+
+    async def test_remembering_takes_effect_in_the_order_it_was_asked_for(self, directories):
+        here, there = directories
+        steps: list[int] = []
+
+        async def one(number: int) -> None:
+            steps.append(await remember(here, BUS, b"%d" % number))
+
+        await ask_in_order(*(partial(one, number) for number in range(20)))
+        assert await recall(there, BUS) == b"19"
+        remembered = await there.recall("1", BUS, now=0)
+        assert remembered is not None
+        assert remembered.step == max(steps)
+
+    async def test_the_channel_remembered_longest_ago_makes_room(self, directories):
+        here, there = directories
+        few = Retention(ttl=60, max_channels=3, max_bytes=10_000)
+        for name in ("cache-a", "cache-b", "cache-c", "cache-a", "cache-d"):
+            await remember(here, name, b"x", retention=few)
+        kept = [name for name in ("cache-a", "cache-b", "cache-c", "cache-d") if await recall(there, name)]
+        assert kept == ["cache-a", "cache-c", "cache-d"]
+
+    async def test_what_is_remembered_has_a_bound_in_bytes(self, directories):
+        here, there = directories
+        little = Retention(ttl=60, max_channels=100, max_bytes=1000)
+        for name in ("cache-a", "cache-b", "cache-c"):
+            await remember(here, name, b"x" * 400, retention=little)
+        assert [await recall(there, name) for name in ("cache-a", "cache-b")] == [None, b"x" * 400]
+        await remember(here, "cache-c", b"x" * 1000, retention=little)
+        assert await recall(there, "cache-c") is None  # it would be an old event
+        assert await recall(there, "cache-b") is not None
+
+    async def test_apps_do_not_recall_each_others_events_nor_take_each_others_room(self, directories):
+        here, there = directories
+        one = Retention(ttl=60, max_channels=1, max_bytes=1000)
+        await remember(here, BUS, b"one", retention=one)
+        await remember(here, "cache-other", b"two", app="2", retention=one)
+        assert await recall(there, BUS) == b"one"
+        assert await recall(there, BUS, app="2") is None
+
+    async def test_nobody_is_in_a_channel_because_something_is_remembered_for_it(self, directories):
+        here, there = directories
+        await remember(here, BUS, b"one")
+        assert await there.occupied("1", "") == {}
+        await join(here, BUS, "1.1")
+        await leave(here, BUS, "1.1")
+        assert await recall(there, BUS) == b"one"
 
 
 @pytest.mark.every_loop

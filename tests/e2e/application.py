@@ -23,7 +23,8 @@ from .programs import PATIENCE
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
-APP = App(id="1001", key="app-key", secret="app-secret", client_events=True)
+MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+APP = App(id="1001", key="app-key", secret="app-secret", encryption_master_key=MASTER_KEY, client_events=True)
 
 PUSHER_JS = {
     "8.6.0": HERE / "js/node_modules/pusher-js/dist/web",
@@ -53,7 +54,11 @@ class Site:
     def __init__(self) -> None:
         self.hub = Hub(APP)
         self._pages = {path.name: Template(path.read_text()) for path in HERE.joinpath("pages").glob("*.html")}
-        self._pypi = Pusher(app_id=APP.id, key=APP.key, secret=APP.secret)
+        self.encrypt_with(MASTER_KEY)
+
+    def encrypt_with(self, master_key: str) -> None:
+        """Let the PyPI SDK sign with this encryption master key from now on."""
+        self._pypi = Pusher(APP.id, APP.key, APP.secret, encryption_master_key_base64=master_key)
 
     def url(self, path: str = "", *, tls: bool = False) -> str:
         return f"https://{HOST}:{self.tls_port}{path}" if tls else f"http://{HOST}:{self.port}{path}"
@@ -88,7 +93,7 @@ class Site:
         query = request.query
         user = query.get("user", "")
         html = self._pages[request.match_info["page"]].substitute(
-            script=f"/static/{query['library']}/pusher.js",
+            script=f"/static/{query['library']}/{query.get('build', 'pusher')}.js",
             logging=LOGGING[query.get("logging", "log")],
             key=query.get("key", APP.key),
             port=query.get("port", self.port),
@@ -131,7 +136,8 @@ class Site:
                 return web.json_response(self.hub.authorize_channel(socket_id, channel, member))
             case "pypi":
                 identity = {"user_id": member.id, "user_info": member.info} if channel.startswith("presence-") else None
-                return web.json_response(self._pypi.authenticate(channel, socket_id, identity))
+                answer = self._pypi.authenticate(channel, socket_id, identity)
+                return web.json_response(text=json.dumps(answer, default=bytes.decode))  # shared_secret is bytes
             case "unnamed":  # enough for a connection that is signed in
                 return web.json_response(self._pypi.authenticate(channel, socket_id))
             case _:  # somebody who does not look at what is asked for

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pusher.client import Client as PusherClient
 from pusher.requests import RequestsBackend
 
-from .application import APP, HERE, HOST, PUSHER_JS, Site
+from .application import APP, HERE, HOST, MASTER_KEY, PUSHER_JS, Site
 from .browser import CHROMIUM_ARGUMENTS, Client
 from .programs import PATIENCE, JsonProgram
 from .sdks import NpmSdk, PypiSdk, ServerSdk, npm_configuration, pypi_client
@@ -137,7 +137,7 @@ def run_node(require, authority) -> Iterator[Callable[..., JsonProgram]]:
 def subscribe(site, run_node) -> Callable[..., JsonProgram]:
     """`subscribe("orders", ...)`: pusher-js in Node that is subscribed to all of them."""
 
-    def subscribe(*channels: str, user: str = "ada", tls: bool = False) -> JsonProgram:
+    def subscribe(*channels: str, user: str = "ada", tls: bool = False, auth: str = "/pusher/auth") -> JsonProgram:
         options = {
             "cluster": "none",
             "wsHost": HOST,
@@ -145,7 +145,7 @@ def subscribe(site, run_node) -> Callable[..., JsonProgram]:
             "wssPort": site.tls_port,
             "forceTLS": tls,
             "enabledTransports": ["ws"],
-            "channelAuthorization": {"endpoint": site.url("/pusher/auth", tls=tls), "headers": {"X-User": user}},
+            "channelAuthorization": {"endpoint": site.url(auth, tls=tls), "headers": {"X-User": user}},
         }
         client: JsonProgram = run_node("client.mjs", APP.key, json.dumps(options), *channels)
         for _ in channels:
@@ -168,9 +168,14 @@ def make_sdk(site, run_node, authority) -> Iterator[Callable[..., ServerSdk]]:
         return requests
 
     def make_sdk(
-        source: str, *, configured_by: str = "credentials", tls: bool = False, secret: str = APP.secret
+        source: str,
+        *,
+        configured_by: str = "credentials",
+        tls: bool = False,
+        secret: str = APP.secret,
+        master_key: str = MASTER_KEY,
     ) -> ServerSdk:
-        how: dict[str, Any] = {"configured_by": configured_by, "tls": tls, "secret": secret}
+        how: dict[str, Any] = {"configured_by": configured_by, "tls": tls, "secret": secret, "master_key": master_key}
         if source == "npm":
             return NpmSdk(run_node("sdk.mjs", json.dumps(npm_configuration(site, **how))))
         return PypiSdk(pypi_client(site, backend, **how))

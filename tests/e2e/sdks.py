@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from pusher import Pusher
 from pusher.errors import PusherError
 
-from .application import APP, HOST, Site
+from .application import APP, HOST, MASTER_KEY, Site
 from .programs import JsonProgram
 
 
@@ -101,18 +101,39 @@ class NpmSdk:
         return answer["ok"]
 
 
-def pypi_client(site: Site, backend: object, *, configured_by: str, tls: bool, secret: str) -> Pusher:
+def pypi_client(
+    site: Site, backend: object, *, configured_by: str, tls: bool, secret: str, master_key: str = MASTER_KEY
+) -> Pusher:
     """The Python SDK as one would configure it; its URL cannot hold a port."""
     port = site.tls_port if tls else site.port
     if configured_by == "url":
         scheme = "https" if tls else "http"
         return Pusher.from_url(f"{scheme}://{APP.key}:{secret}@{HOST}/apps/{APP.id}", port=port, backend=backend)
-    return Pusher(app_id=APP.id, key=APP.key, secret=secret, ssl=tls, host=HOST, port=port, backend=backend)
+    return Pusher(
+        app_id=APP.id,
+        key=APP.key,
+        secret=secret,
+        encryption_master_key_base64=master_key,
+        ssl=tls,
+        host=HOST,
+        port=port,
+        backend=backend,
+    )
 
 
-def npm_configuration(site: Site, *, configured_by: str, tls: bool, secret: str) -> object:
+def npm_configuration(
+    site: Site, *, configured_by: str, tls: bool, secret: str, master_key: str = MASTER_KEY
+) -> object:
     """What js/sdk.mjs gives to `Pusher.forURL` or to `new Pusher`."""
     port = site.tls_port if tls else site.port
     if configured_by == "url":
         return f"{'https' if tls else 'http'}://{APP.key}:{secret}@{HOST}:{port}/apps/{APP.id}"
-    return {"appId": APP.id, "key": APP.key, "secret": secret, "useTLS": tls, "host": HOST, "port": port}
+    return {
+        "appId": APP.id,
+        "key": APP.key,
+        "secret": secret,
+        "encryptionMasterKeyBase64": master_key,
+        "useTLS": tls,
+        "host": HOST,
+        "port": port,
+    }

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay import UsageError
 from relay.client import SubscriptionRefused
+from relay.protocol.events import CheckedEvent
 from tests.integration.worlds import World
 
 
@@ -36,6 +38,19 @@ async def private_channel(world: World) -> None:
     team = await client.subscribe("private-team")
     await world.hub.trigger("private-team", "note", "plain text")
     assert await the_next(team) == "plain text"
+
+
+async def encrypted_channel(world: World) -> None:
+    client = await world.client()
+    vault = await client.subscribe("private-encrypted-vault")
+    for data in ({"id": 7, "note": "café"}, "plain text"):
+        await world.hub.trigger("private-encrypted-vault", "note", data)
+        assert await the_next(vault) == data
+    with pytest.raises(UsageError, match="not supported on encrypted channels"):
+        await vault.trigger("client-note", {})
+    await world.hub.publish([CheckedEvent(("private-encrypted-vault",), "note", "{}", None, ())])
+    await world.hub.trigger("private-encrypted-vault", "note", 1)
+    assert (await the_next(vault), vault.undecrypted) == (1, 1)
 
 
 async def presence_channel(world: World) -> None:
@@ -109,12 +124,27 @@ async def typed_events(world: World) -> None:
     assert await anext(aiter(orders.events(Paid, "paid"))) == Paid(7, 9.5)
 
 
+async def cache_channels(world: World) -> None:
+    early, late = await world.client(), await world.client()
+    missed: list[Any] = []
+    bus = await early.subscribe("cache-bus")
+    bus.bind("pusher:cache_miss", missed.append)
+    await world.hub.trigger("cache-bus", "position", {"lat": 1})
+    assert await the_next(bus) == {"lat": 1}  # and no miss in the queue before it
+    assert [event.data for event in missed] == [{}]
+    bus.bind("pusher:cache_miss", missed.append)
+    assert len(missed) == 1  # was told once
+    assert await the_next(await late.subscribe("cache-bus")) == {"lat": 1}
+
+
 SCENARIOS = [
     public_channel,
     all_but_the_sender,
     private_channel,
+    encrypted_channel,
     presence_channel,
     client_events,
+    cache_channels,
     refused_subscription,
     other_refusals,
     sign_in,

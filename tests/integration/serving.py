@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import NamedTuple
@@ -54,9 +54,9 @@ class Served(NamedTuple):
         """A connection that says nothing yet."""
         return wire.dial(self.port, tls=self.browser)
 
-    def websocket(self, target: str) -> AbstractAsyncContextManager[Wire]:
+    def websocket(self, target: str, headers: str = "") -> AbstractAsyncContextManager[Wire]:
         """A WebSocket; the server must let it in."""
-        return wire.websocket(self.port, target, tls=self.browser)
+        return wire.websocket(self.port, target, headers=headers, tls=self.browser)
 
     def http(self, method: str, target: str, headers: str = "") -> Awaitable[Answer]:
         """One request."""
@@ -71,10 +71,19 @@ async def serving(
     authorize: Authorizer | None = None,
     patience: float = 1.0,
     tls: Tls | None = None,
+    forwarded_from: Sequence[str] = (),
+    max_connections_per_address: int | None = None,
 ) -> AsyncIterator[Served]:
     """``hub`` set up in an application of its own, on a free port; with ``tls`` the encryption ends in it."""
     app = web.Application()
-    setup(app, hub, prefix=prefix, authorize=authorize)
+    setup(
+        app,
+        hub,
+        prefix=prefix,
+        authorize=authorize,
+        forwarded_from=forwarded_from,
+        max_connections_per_address=max_connections_per_address,
+    )
     async with running(app, hub, patience=patience, tls=tls) as served:
         yield served
 

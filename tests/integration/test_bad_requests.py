@@ -526,6 +526,25 @@ async def test_info_of_an_event_leaves_out_what_does_not_apply(served, reader):
     }
 
 
+async def test_info_cache_is_the_last_event_and_null_where_there_is_none(served):
+    bus = f"{CHANNELS}/cache-bus"
+    assert (await get(served, bus, ("info", "cache"))).json == {"occupied": False, "cache": None}
+    await post(served, EVENTS, {"name": "position", "channel": "cache-bus", "data": '{"lat":1}', "info": "cache"})
+    answer = {"occupied": False, "cache": {"data": '{"lat":1}', "ttl": 1800}}
+    assert (await get(served, bus, ("info", "cache"))).json == answer
+    answer = {"occupied": False, "subscription_count": 0, "cache": answer["cache"]}
+    assert (await get(served, bus, ("info", "subscription_count,cache"))).json == answer
+    assert (await get(served, bus)).json == {"occupied": False}
+
+
+async def test_info_cache_is_left_out_where_it_does_not_apply(served, reader):
+    assert (await get(served, f"{CHANNELS}/orders", ("info", "cache"))).json == {"occupied": True}
+    assert (await get(served, CHANNELS, ("info", "cache"))).json["channels"]["orders"] == {}
+    event = {**PAID, "channels": ["orders", "cache-bus"], "info": "cache,subscription_count"}
+    counts = {"orders": {"subscription_count": 1}, "cache-bus": {"subscription_count": 0}}
+    assert (await post(served, EVENTS, event)).json == {"channels": counts}
+
+
 async def test_event_to_a_user_is_no_channel_of_the_listing(served):
     async with connect(served.hub, KEY) as client:
         auth = served.hub.authenticate_user(client.socket_id, User("ada"), app=APP)

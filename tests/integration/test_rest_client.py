@@ -17,6 +17,7 @@ from pusher.pusher_client import PusherClient
 from pusher.signature import sign as sdk_sign
 
 from relay import App, Event, Hub, Member, RequestError, TooLarge, UsageError, User
+from relay.caching import CachedEvent
 from relay.errors import HostError, PublisherClosed, Unauthorized
 from relay.testing import ManualClock
 from relay_transports.aiohttp import RestClient
@@ -141,6 +142,14 @@ async def test_channels_are_authorized_with_the_apps_own_secret(client, served):
         assert (await reader.wire.event())["event"] == "pusher_internal:subscription_succeeded"
 
 
+async def test_last_event_of_a_cache_channel_is_told(client, served):
+    receipt = await client.trigger("cache-bus", "position", {"lat": 1}, info=["cache", "subscription_count"])
+    assert receipt.info == {"cache-bus": {"subscription_count": 0}}
+    bus = await client.channel("cache-bus", info=["cache"])
+    assert bus.cache == CachedEvent('{"lat":1}', 1800)
+    assert bus == await served.hub.channel("cache-bus", info=["cache"])
+
+
 @pytest.mark.parametrize(
     "ask",
     [
@@ -154,6 +163,9 @@ async def test_channels_are_authorized_with_the_apps_own_secret(client, served):
         lambda publisher: publisher.channel("orders", info=["user_count", "subscription_count"]),
         lambda publisher: publisher.channel("presence-room", info=["user_count", "subscription_count"]),
         lambda publisher: publisher.channel("empty=@,.;_-", info=["subscription_count"]),
+        lambda publisher: publisher.channel("cache-bus", info=["cache", "subscription_count", "user_count"]),
+        lambda publisher: publisher.channel("orders", info=["cache"]),
+        lambda publisher: publisher.channels(info=["cache"]),
         lambda publisher: publisher.members("presence-empty"),
     ],
 )

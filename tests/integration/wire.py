@@ -13,6 +13,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -115,6 +116,12 @@ class Wire:
         assert opcode == CLOSE, f"expected a close frame, got opcode {opcode}: {payload!r}"
         return Closed(int.from_bytes(payload[:2], "big"), payload[2:].decode())
 
+    def peer_certificate(self) -> bytes:
+        """The certificate the server showed."""
+        certificate = self._writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        assert isinstance(certificate, bytes)
+        return certificate
+
     def reset(self) -> None:
         """Vanish: the other side gets a TCP reset."""
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -131,17 +138,17 @@ class Wire:
 
 @asynccontextmanager
 async def dial(
-    port: int, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    port: int | Path, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Wire]:
-    """A TCP connection, encrypted with ``tls``; a small ``receive_buffer`` makes the kernel keep little for a slow
-    reader.
+    """A TCP connection, encrypted with ``tls``, or one to the Unix socket that is a path; a small ``receive_buffer``
+    makes the kernel keep little for a slow reader.
     """
-    raw = socket.socket()
+    raw = socket.socket(socket.AF_UNIX if isinstance(port, Path) else socket.AF_INET)
     raw.setblocking(False)
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     try:
-        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+        await asyncio.get_running_loop().sock_connect(raw, str(port) if isinstance(port, Path) else ("127.0.0.1", port))
         # A small limit: what is not asked for stays in the kernel.
         host = None if tls is None else "127.0.0.1"
         wire = Wire(*await asyncio.open_connection(sock=raw, limit=4096, ssl=tls, server_hostname=host))
@@ -154,21 +161,26 @@ async def dial(
         await wire.close()
 
 
-def upgrade(target: str) -> bytes:
-    """The request of a WebSocket handshake."""
+def upgrade(target: str, headers: str = "") -> bytes:
+    """The request of a WebSocket handshake; ``headers`` are lines that end in CRLF."""
     return (
         f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
     ).encode()
 
 
 @asynccontextmanager
 async def websocket(
-    port: int, target: str, *, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+    port: int | Path,
+    target: str,
+    *,
+    headers: str = "",
+    receive_buffer: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Wire]:
     """A WebSocket; the server must let it in (101), whatever it does then."""
     async with dial(port, receive_buffer=receive_buffer, tls=tls) as wire:
-        wire.write(upgrade(target))
+        wire.write(upgrade(target, headers))
         async with asyncio.timeout(PATIENCE):
             head = await wire.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
@@ -176,7 +188,13 @@ async def websocket(
 
 
 async def http(
-    port: int, method: str, target: str, body: bytes = b"", headers: str = "", *, tls: ssl.SSLContext | None = None
+    port: int | Path,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    headers: str = "",
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """One HTTP request with ``target`` and ``body`` exactly as given; ``headers`` are lines that end in CRLF."""
     async with dial(port, tls=tls) as wire, asyncio.timeout(PATIENCE):

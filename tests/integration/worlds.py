@@ -15,7 +15,8 @@ from relay_transports.aiohttp import setup
 from relay_transports.inprocess import connect as connect_inprocess
 from tests.integration.serving import Tls, own_tls
 
-APP = App(id="1001", key="app-key", secret="app-secret", client_events=True)
+MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+APP = App(id="1001", key="app-key", secret="app-secret", encryption_master_key=MASTER_KEY, client_events=True)
 
 
 class World:

@@ -32,6 +32,12 @@ def test_the_sdk_publishes_to_it_and_what_it_published_is_recorded(relay_server,
     assert relay_server.published("orders", "packed") == []
 
 
+def test_the_sdk_encrypts_and_what_it_published_can_be_read(relay_server):
+    Pusher(**relay_server.pusher).trigger("private-encrypted-vault", "paid", {"id": 7})
+    [published] = relay_server.published("private-encrypted-vault")
+    assert published.data == {"id": 7}
+
+
 def test_the_sdk_asks_it(relay_server):
     assert Pusher(**relay_server.pusher).channels_info() == {"channels": {}}
 

@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined, Left, Occupancy, Roster
+from relay.cluster.directory import Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.cluster.local import LocalDirectory
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
@@ -48,6 +48,8 @@ class SlowDirectory:
 
     def __init__(self, pace: Pace) -> None:
         self.inner = LocalDirectory()
+        self.remembered: list[bytes] = []
+        """Every event of a cache channel, in the order they were remembered."""
         self._pace, self._turns = pace, Turns()
 
     async def join(
@@ -77,6 +79,20 @@ class SlowDirectory:
     async def roster(self, app: str, channel: str) -> Roster:
         await self._pace.before()
         return await self.inner.roster(app, channel)
+
+    async def remember(self, app: str, channel: str, text: bytes, *, now: float, retention: Retention) -> int:
+        async with self._turns[app, channel]:
+            await self._pace.before()
+            step = await self.inner.remember(app, channel, text, now=now, retention=retention)
+            self.remembered.append(text)
+        await self._pace.after()
+        return step
+
+    async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
+        await self._pace.before()
+        remembered = await self.inner.recall(app, channel, now=now)
+        await self._pace.after()
+        return remembered
 
 
 class Wire:

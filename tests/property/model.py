@@ -20,6 +20,10 @@ def is_presence(channel: str) -> bool:
     return channel.startswith("presence-")
 
 
+def is_cached(channel: str) -> bool:
+    return channel.startswith(("cache-", "presence-cache-"))
+
+
 def carries_client_events(channel: str) -> bool:
     return channel.startswith(("private-", "presence-"))
 
@@ -39,6 +43,8 @@ class Model:
     subscriptions: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The channels of each socket, in the order it came to them."""
     due: defaultdict[str, list[Expected]] = field(default_factory=lambda: defaultdict(list))
+    last: dict[str, tuple[str, object]] = field(default_factory=dict)
+    """Cache channels with the name and data of what was published last."""
     edges: list[tuple[str, str, str | None]] = field(default_factory=list)
     """What happened to channels as wholes: kind, channel, user."""
 
@@ -49,6 +55,11 @@ class Model:
         for socket in self.places.get(channel, {}):
             if socket != but:
                 self.due[socket].append((event, channel, data, user))
+
+    def publish(self, channel: str, event: str, data: object, *, but: str | None = None) -> None:
+        if is_cached(channel):
+            self.last[channel] = event, data
+        self.tell(channel, event, data, but=but)
 
     def subscribe(self, socket: str, channel: str) -> None:
         user = self.users[socket]
@@ -62,6 +73,14 @@ class Model:
         else:
             self._enter(socket, channel, user)
             self.due[socket].append((ACK, channel, {}, None))
+            self._replay(socket, channel)
+
+    def _replay(self, socket: str, channel: str) -> None:
+        if is_cached(channel):
+            event, data = self.last.get(channel, ("pusher:cache_miss", {}))
+            self.due[socket].append((event, channel, data, None))
+            if channel not in self.last:
+                self.edges.append(("missed", channel, None))
 
     def _enter(self, socket: str, channel: str, user: str) -> None:
         if channel not in self.places:
@@ -84,6 +103,7 @@ class Model:
         members = self.members[channel]
         roster = {"count": len(members), "ids": members, "hash": {member: {"name": member} for member in members}}
         self.due[socket].append((ACK, channel, {"presence": roster}, None))
+        self._replay(socket, channel)
 
     def unsubscribe(self, socket: str, channel: str) -> None:
         if socket in self.places.get(channel, {}):

@@ -98,7 +98,7 @@ class Reader:
         async with anyio.create_task_group() as tasks:
             if patience:
                 tasks.start_soon(_give_up, patience, tasks.cancel_scope)
-            await self.socket.subscribe(channel, self.user if channel == ROOM else None)
+            await self.socket.subscribe(channel, self.user if channel.startswith("presence-") else None)
             tasks.cancel_scope.cancel()
         self.read()
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from relay import Hub
 from relay.cluster.directory import Occupancy
-from relay.facts import ChannelOccupied, ChannelVacated, Fact, MemberAdded, MemberRemoved
+from relay.facts import CacheMissed, ChannelOccupied, ChannelVacated, Fact, MemberAdded, MemberRemoved
 from relay.metrics import Stats
 from relay.testing import ManualClock
 from tests.property.model import OWN, Model, is_own, is_presence
@@ -22,8 +22,14 @@ from tests.unit.client import APP, Socket, arrive
 MAX_MEMBERS = 2
 THE_APP = msgspec.structs.replace(APP, max_members=MAX_MEMBERS, client_event_rate=100_000)
 USERS = ["ada", "bob", "eve"]
-CHANNELS = ["news", "cache-news", "private-orders", "presence-lobby", "presence-room"]
-EDGES = {ChannelOccupied: "occupied", ChannelVacated: "vacated", MemberAdded: "added", MemberRemoved: "removed"}
+CHANNELS = ["news", "cache-news", "private-orders", "presence-lobby", "presence-cache-room"]
+EDGES: dict[type[Fact], str] = {
+    ChannelOccupied: "occupied",
+    ChannelVacated: "vacated",
+    MemberAdded: "added",
+    MemberRemoved: "removed",
+    CacheMissed: "missed",
+}
 NOBODY = "1.1"
 
 users = st.sampled_from(USERS)
@@ -114,7 +120,7 @@ class HubMachine(RuleBasedStateMachine):
             left_out = int(but in there)
             assert (channel.matched, channel.queued) == (len(there), len(there) - left_out)
             assert (channel.excluded, channel.refused) == (left_out, 0)
-            self.model.tell(name, "paid", data, but=but)
+            self.model.publish(name, "paid", data, but=but)
         assert receipt.delivered == sum(channel.queued for channel in receipt.channels.values())
 
     @invariant()

@@ -34,6 +34,7 @@ def test_app_has_the_protocols_limits():
     app = App(**CREDENTIALS)
     assert (app.activity_timeout, app.pong_timeout, app.client_event_rate) == (120, 30, 10)
     assert (app.max_event_bytes, app.max_event_channels, app.max_batch) == (10_240, 100, 10)
+    assert (app.cache_ttl, app.max_cached_channels, app.max_cached_bytes) == (1800, 10_000, 16 << 20)
     assert (app.max_members, app.max_user_id, app.max_user_info_bytes) == (100, 128, 1024)
     assert (app.slow_consumers, app.max_backlog_frames, app.flush_interval) == ("disconnect", 10_000, 0)
     assert (app.enabled, app.client_events, app.tls_only) == (True, False, False)
@@ -48,6 +49,13 @@ def test_rich_shows_no_secret_either():
     """Rich prints an object, and the locals of a traceback, by ``__rich_repr__``, which structs have."""
     shown: Callable[[], Iterable[object]] = getattr(App(**CREDENTIALS), "__rich_repr__", list)
     assert SECRET not in str(list(shown()))
+
+
+def test_nothing_shows_the_encryption_master_key():
+    key = "aHVzaC1odXNoLWh1c2gtaHVzaC1odXNoLWh1c2gtaHU="
+    app = App(**CREDENTIALS, encryption_master_key=key)
+    assert app.encryption_master_key == key
+    assert key not in f"{app!r} {app!s} {list(app.__rich_repr__())}"
 
 
 def test_app_cannot_be_changed():
@@ -83,12 +91,32 @@ def test_app_cannot_be_changed():
         ("flush_interval", float("nan"), "got nan"),
         ("flush_interval", "0.1", "got '0.1'"),
         ("flush_interval", True, "got True"),
+        ("encryption_master_key", 7, "base64 of 32 bytes, as 'openssl rand -base64 32' prints it, got int"),
+        ("encryption_master_key", "", "got base64 of 0 bytes"),
+        ("encryption_master_key", "hush", "got base64 of 3 bytes"),
+        ("encryption_master_key", "hush-hush", "got text that is no base64"),
+        ("encryption_master_key", "hush\udcff", "got text that is no base64"),
         ("max_batch", "10", "a whole number above 0, got '10'"),
         ("max_event_bytes", True, "a whole number above 0, got True"),
         ("max_connections", -1, "got -1"),
         ("max_connections", "10", "got '10'"),
         ("enabled", "false", "got 'false'"),
         ("client_events", "no", "got 'no'"),
+        ("allowed_origins", "https://a.example", "a tuple of origins, got 'https://a.example'"),
+        ("allowed_origins", ["https://a.example"], "a tuple of origins, got ['https://a.example']"),
+        ("allowed_origins", None, "a tuple of origins, got None"),
+        ("allowed_origins", (5,), "got 5"),
+        ("allowed_origins", ("",), "got ''"),
+        ("allowed_origins", ("null",), "what browsers send, "),
+        ("allowed_origins", ("*",), "got '*'"),
+        ("allowed_origins", ("https://*.example",), "got 'https://*.example'"),
+        ("allowed_origins", ("a.example",), "such as 'https://example.com', got 'a.example'"),
+        ("allowed_origins", ("https://a.example/",), "nothing behind the host or port"),
+        ("allowed_origins", ("https://a.example/path",), "got 'https://a.example/path'"),
+        ("allowed_origins", ("https://A.example",), "in lower case"),
+        ("allowed_origins", ("https://a.example\n",), "got 'https://a.example\\n'"),
+        ("allowed_origins", ("https://user@a.example",), "got 'https://user@a.example'"),
+        ("allowed_origins", ("https://a.example", "http://b.example:80"), "so must 'http://b.example:80'"),
     ],
 )
 def test_value_that_cannot_work_is_refused_with_what_could(field, value, allowed):

@@ -9,8 +9,9 @@ import pytest
 
 from relay import App, BrokerUnavailable, Hub, api
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined, Left, Occupancy, Roster
+from relay.cluster.directory import Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.cluster.local import LocalBroker, LocalDirectory
+from relay.facts import CacheMissed
 from relay.protocol import rest, signing
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
@@ -69,6 +70,14 @@ class BreakableDirectory(Breakable, LocalDirectory):
     async def roster(self, app: str, channel: str) -> Roster:
         self.fail_at("ask")
         return await super().roster(app, channel)
+
+    async def remember(self, app: str, channel: str, text: bytes, *, now: float, retention: Retention) -> int:
+        self.fail_at("remember")
+        return await super().remember(app, channel, text, now=now, retention=retention)
+
+    async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
+        self.fail_at("recall")
+        return await super().recall(app, channel, now=now)
 
 
 @pytest.fixture
@@ -224,3 +233,30 @@ async def test_a_publish_over_rest_whose_counts_cannot_be_told_is_no_failure_to_
         answer = await over_rest(hub, "POST", "/apps/1/events", body)
         assert (answer.status, json.loads(answer.body)) == (200, {"channels": {"news": {}}})
         assert socket.events() == [ACK, "paid"]
+
+
+async def test_an_event_that_cannot_be_remembered_is_delivered_and_that_is_logged(hub, directory, caplog):
+    async with hub:
+        early = await arrive(hub)
+        await early.subscribe("cache-bus")
+        await hub.trigger("cache-bus", "one", "")
+        directory.broken = {"remember"}
+        receipt = await hub.trigger("cache-bus", "two", "")
+        assert (receipt.delivered, early.events()) == (1, [ACK, "pusher:cache_miss", "one", "two"])
+        assert [record.getMessage() for record in caplog.records] == ["an event could not be remembered"]
+
+
+async def test_whoever_subscribes_while_nothing_can_be_recalled_gets_a_cache_miss_that_is_no_fact(
+    hub, directory, caplog
+):
+    directory.broken = {"recall"}
+    async with hub:
+        await hub.trigger("cache-bus", "one", "")
+        socket = await arrive(hub)
+        await socket.subscribe("cache-bus")
+        await hub.trigger("cache-bus", "two", "")
+        assert socket.events() == [ACK, "pusher:cache_miss", "two"]
+        assert not any(isinstance(fact, CacheMissed) for fact in hub.journal)
+        assert [record.getMessage() for record in caplog.records] == ["the last event cannot be recalled"]
+        with pytest.raises(BrokerUnavailable):
+            await hub.channel("cache-bus", info=["cache"])

@@ -34,6 +34,20 @@ def test_nothing_is_held_for_the_one_that_is_excluded(transports):
     assert [channel.admit(transport, "") for transport in transports] == [[], [EVENT]]
 
 
+def test_who_is_given_a_later_event_first_gets_nothing_that_came_before_it(transports):
+    channel: Channel[str] = Channel("cache-a")
+    for transport in transports:
+        channel.hold(transport)
+    for text, step in ((b"1", 1), (b"client-1", 0), (b"5", 5), (b"3", 3), (b"client-3", 0), (b"2", 2), (b"4", 4)):
+        channel.keep(text, None, step)
+    assert channel.admit(transports[0], "first", replayed=3) == [b"5", b"client-3", b"4"]
+    assert channel.admit(transports[1], "second") == [b"1", b"client-1", b"5", b"3", b"client-3", b"2", b"4"]
+    assert channel.awaiting(3, None) == [transports[1]]
+    assert channel.awaiting(4, transports[0]) == [transports[1]]
+    channel.remove(transports[0])
+    assert channel.replayed == {}
+
+
 def test_a_channel_is_idle_when_nobody_is_in_it_or_joining(transports):
     channel: Channel[str] = Channel("a")
     first, second = transports

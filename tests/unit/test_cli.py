@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +14,9 @@ import pytest
 import relay
 from relay.cli import build_parser, configuration, main
 from tests.integration.wire import websocket
+from tests.unit.command import APP, CREDENTIALS, run, sentence, serving
 
-Process = subprocess.Popen[str]
-CREDENTIALS = ["--app-id", "1001", "--key", "app-key", "--secret", "hush-hush"]
 URL = "https://app-key:hush-hush@host/apps/1001"
-APP = '[[apps]]\nid = "1001"\nkey = "app-key"\nsecret = "hush-hush"\n'
 FORM = "https://KEY:SECRET@HOST/apps/APP_ID"
 VARIABLES = ("PUSHER_URL", "PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_SECRET", "PUSHER_APP_KEY", "PUSHER_APP_SECRET")
 
@@ -41,45 +34,6 @@ def toml(tmp_path: Path) -> Path:
     path = tmp_path / "relay.toml"
     path.write_text(APP)
     return path
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
-    """Exit code and what stands on stderr; stdout is empty, and the secret is nowhere."""
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as end:  # argparse's way
-        code = int(end.code or 0)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "hush" not in err
-    assert "Traceback" not in err
-    return code, err
-
-
-def sentence(refused: tuple[int, str], code: int = 2) -> str:
-    """The one sentence of a refusal."""
-    assert refused[0] == code
-    assert re.fullmatch(r"relay: [^\n]+\n", refused[1]), refused[1]
-    return refused[1].removeprefix("relay: ").removesuffix("\n")
-
-
-@contextmanager
-def serving(*arguments: str | Path, environ: dict[str, str] | None = None) -> Iterator[tuple[Process, str]]:
-    """A running `relay serve` and the line it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "relay", "serve", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environ or {})},
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            yield process, process.stdout.readline()
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 # It serves
@@ -137,6 +91,15 @@ def test_flags_and_file_say_what_becomes_of_slow_clients(toml, flags):
     [app] = configuration(build_parser().parse_args(["serve", "--config", str(toml), *flags])).apps
     told = app.slow_consumers, app.max_backlog, app.max_backlog_frames, app.flush_interval
     assert told == (("drop_oldest", 5000, 50, 0.0) if flags else ("latest_only", 9000, 10_000, 0.5))
+
+
+def test_encryption_master_key_comes_from_a_flag(capsys):
+    key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    [app] = configuration(build_parser().parse_args(["serve", *CREDENTIALS, "--encryption-master-key", key])).apps
+    assert app.encryption_master_key == key
+    code, err = run(capsys, "serve", *CREDENTIALS, "--encryption-master-key", key[4:])
+    assert (code, err.startswith("relay: App.encryption_master_key must be base64 of 32 bytes")) == (2, True)
+    assert key[4:] not in err
 
 
 async def test_flags_reach_the_clients():

@@ -8,18 +8,24 @@ import pytest
 BLOCK = """
 import sys
 
+MISSING = {missing!r}
+
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "aiohttp":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.partition(".")[0] == MISSING:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Missing())
 """
 
 
-def run_without_aiohttp(program: str) -> subprocess.CompletedProcess[str]:
+def run_without(missing: str, program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", BLOCK + program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", BLOCK.format(missing=missing) + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -33,7 +39,7 @@ def run_without_aiohttp(program: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_without_aiohttp_its_extra_is_named(program):
-    run = run_without_aiohttp(program)
+    run = run_without("aiohttp", program)
     assert run.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: relay_transports.aiohttp needs the aiohttp extra: pip install 'relay-hub[aiohttp]'"
     )
@@ -41,5 +47,36 @@ def test_without_aiohttp_its_extra_is_named(program):
 
 
 def test_without_aiohttp_the_rest_of_relay_works():
-    run = run_without_aiohttp("import relay.testing, relay_transports.inprocess; relay.testing.Kit().close()")
+    run = run_without("aiohttp", "import relay.testing, relay_transports.inprocess; relay.testing.Kit().close()")
     assert run.returncode == 0, run.stderr
+
+
+ENCRYPTING = """
+import anyio
+from relay.testing import Kit
+
+async def main():
+    kit = Kit()
+    client = await kit.connect()
+    team = await client.subscribe("private-team")
+    await kit.hub.trigger("private-team", "paid", 1)
+    assert (await team.expect("paid")).data == 1
+    assert "shared_secret" in kit.hub.authorize_channel("1.2", "private-encrypted-vault")
+    try:
+        await {what}
+    finally:
+        assert list(client.channels) == ["private-team"]
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "what", ["kit.hub.trigger('private-encrypted-vault', 'paid', 1)", "client.subscribe('private-encrypted-vault')"]
+)
+def test_without_pynacl_its_extra_is_named_and_everything_else_works(what):
+    run = run_without("nacl", ENCRYPTING.format(what=what))
+    assert run.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: encrypted channels need the encrypted extra: pip install 'relay-hub[encrypted]'"
+    )
+    assert "During handling" not in run.stderr

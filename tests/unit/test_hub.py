@@ -304,6 +304,7 @@ async def test_an_authorizer_that_fails_refuses_the_subscribe_and_nothing_else(h
     async def authorize(channel: str) -> Member:
         if isinstance(answer, Exception):
             raise answer
+        assert isinstance(answer, Member)
         return answer
 
     async with hub:

@@ -26,7 +26,9 @@ class Bent:
             max_connections=None,
         )
         self.tenant: Tenant = self.node.by_id[APP.id]
-        self.connection: Connection = self.node.admit(APP.key, InProcessTransport(), "7", secure=True, authorize=None)
+        self.connection: Connection = self.node.admit(
+            APP.key, InProcessTransport(), "7", secure=True, authorize=None, origin=None
+        )
 
     @property
     def id(self) -> str:
@@ -93,3 +95,9 @@ async def test_the_directory_is_not_judged_while_something_is_under_way(bent):
     with bent.node.in_flight:
         assert found(bent) == []
     assert found(bent) != []
+
+
+async def test_a_channel_that_keeps_what_it_replayed_to_one_who_is_gone(bent):
+    channel = bent.tenant.channels.get("news")
+    channel.replayed[InProcessTransport()] = 1
+    assert found(bent) == ["channel news keeps what it replayed to one who is not in it"]

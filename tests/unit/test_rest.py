@@ -119,7 +119,7 @@ def test_a_body_wins_over_the_query():
         (
             {"name": "paid", "data": "", "channel": "a", "info": "size"},
             400,
-            "Unknown info attribute 'size': allowed are user_count, subscription_count",
+            "Unknown info attribute 'size': allowed are user_count, subscription_count, cache",
         ),
         (
             {"name": "paid", "data": "x" * 10_241, "channel": "a"},
@@ -238,7 +238,7 @@ def test_questions_are_understood(path, query, call):
         (
             "/apps/1001/channels",
             {"info": "size"},
-            "Unknown info attribute 'size': allowed are user_count, subscription_count",
+            "Unknown info attribute 'size': allowed are user_count, subscription_count, cache",
         ),
     ],
 )

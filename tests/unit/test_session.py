@@ -4,6 +4,7 @@ every refusal (protocol 1.8, 1.9, 2.6, 3, 4).
 
 import json
 
+import msgspec
 import pytest
 
 from relay import App, Disconnect, Refused
@@ -90,6 +91,20 @@ def test_others_are_closed_with_the_documented_code(app, protocol, code, message
 def test_an_app_for_tls_only_lets_secure_clients_in():
     app = new(tls_only=True).app
     assert accept(app, app.key, "7", secure=True) is app
+
+
+@pytest.mark.parametrize("origin", [None, "https://a.example", "http://b.example:3000"])
+def test_client_of_an_allowed_origin_or_of_none_is_let_in(origin):
+    app = msgspec.structs.replace(APP, allowed_origins=("https://a.example", "http://b.example:3000"))
+    assert accept(app, app.key, "7", secure=True, origin=origin) is app
+
+
+@pytest.mark.parametrize("origin", ["", "null", "https://b.example", "https://a.example:443", "http://b.example"])
+def test_client_of_another_origin_is_closed_with_4009(origin):
+    app = msgspec.structs.replace(APP, allowed_origins=("https://a.example", "http://b.example:3000"))
+    with pytest.raises(Disconnect, match=r"^Origin not allowed$") as refused:
+        accept(app, app.key, "7", secure=True, origin=origin)
+    assert refused.value.code == 4009
 
 
 def test_an_app_key_is_shown_cut_so_that_the_reason_fits_a_close_frame():

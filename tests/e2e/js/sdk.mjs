@@ -8,7 +8,7 @@ const pusher = typeof configuration === "string" ? Pusher.forURL(configuration) 
 async function call({ method, arguments: given }) {
   try {
     const response = await pusher[method](...given);
-    return { ok: await response.json() };
+    return { ok: typeof response.json === "function" ? await response.json() : response };
   } catch (error) {
     return { error: error.body || String(error.error || error) };
   }

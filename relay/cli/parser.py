@@ -1,0 +1,118 @@
+"""The flags of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from relay import __version__
+from relay.backlog import POLICIES
+
+SWITCHES = {
+    "client_events": "let clients send client- events",
+    "subscription_errors": "also send pusher:subscription_error after a refused subscribe",
+    "tls_only": "close clients that come without TLS with 4000",
+}
+"""Fields of App that a flag turns on."""
+
+COUNTS = {
+    "activity_timeout": ("SECONDS", "silence after which a client is pinged (default: 120)"),
+    "pong_timeout": ("SECONDS", "time a pinged client has to answer (default: 30)"),
+    "max_connections": ("CONNECTIONS", "connections at once of one App; one more is closed with 4004"),
+    "max_backlog": ("BYTES", "bytes that may wait for one client"),
+    "max_backlog_frames": ("FRAMES", "frames that may wait for one client"),
+    "max_message_bytes": ("BYTES", "one frame of a client (default: 262144)"),
+    "max_event_bytes": ("BYTES", "data of one event (default: 10240)"),
+    "max_event_channels": ("CHANNELS", "channels one event may go to (default: 100)"),
+    "max_batch": ("EVENTS", "events in one batch (default: 10)"),
+    "max_members": ("USERS", "users in one presence channel (default: 100)"),
+    "max_user_id": ("CHARACTERS", "a user id (default: 128)"),
+    "max_user_info_bytes": ("BYTES", "what is told about a user (default: 1024)"),
+    "max_subscriptions": ("CHANNELS", "channels of one connection (default: 10000)"),
+    "client_event_rate": ("EVENTS", "client events one connection may send a second (default: 10)"),
+    "cache_ttl": ("SECONDS", "time that the last event of a cache channel is kept (default: 1800)"),
+    "max_cached_channels": ("CHANNELS", "cache channels whose last event is kept (default: 10000)"),
+    "max_cached_bytes": ("BYTES", "all events kept for cache channels (default: 16777216)"),
+}
+"""Fields of App that are whole numbers above 0."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="relay", description="A Pusher-compatible realtime hub.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"relay {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        allow_abbrev=False,
+        help="run a hub",
+        description="Run a hub. The App comes from flags, from --config, or from the environment: PUSHER_URL, or"
+        " PUSHER_APP_ID, PUSHER_KEY and PUSHER_SECRET.",
+    )
+    serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with [server] and [[apps]]")
+    serve.add_argument("--app-id", metavar="ID", help="digits only, since some SDKs take nothing else")
+    serve.add_argument("--key", help="the App's public key")
+    serve.add_argument("--secret", help="the App's secret")
+    _add_listening(serve.add_argument_group("where it listens, and to whom"))
+    _add_settings(serve.add_argument_group("settings of every App"))
+    bench = commands.add_parser("bench", add_help=False, help="measure Relay beside its peers, in a checkout of Relay")
+    bench.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _add_listening(group: argparse._ArgumentGroup) -> None:
+    """Flags that stand for fields of ServerConfig."""
+    group.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    group.add_argument("--port", type=_port, help="port to listen on, 0 for any free one (default: 6001)")
+    unix = "Unix socket to listen on, instead of an address unless --host or --port is given too"
+    group.add_argument("--unix", metavar="PATH", help=unix)
+    group.add_argument("--prefix", help="path before /app and /apps, such as /realtime")
+    group.add_argument("--tls-cert", metavar="FILE", help="certificate and its chain (PEM), read again on SIGHUP")
+    group.add_argument("--tls-key", metavar="FILE", help="private key of the certificate (PEM)")
+    trusted = "a proxy whose X-Forwarded-For and X-Forwarded-Proto count: an address, a network, or 'unix'; repeatable"
+    group.add_argument("--forwarded-from", action="append", metavar="ADDRESS", help=trusted)
+    per_address = "connections at once from one address; one more is closed with 4004"
+    group.add_argument("--max-connections-per-address", type=_count, metavar="CONNECTIONS", help=per_address)
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    """Flags that stand for fields of every App."""
+    for field, told in SWITCHES.items():
+        group.add_argument(_flag(field), action="store_true", default=None, help=told)
+    origins = "let only pages of this origin in, such as https://example.com; repeatable"
+    group.add_argument("--allowed-origin", action="append", dest="allowed_origins", metavar="URL", help=origins)
+    slow = "what becomes of clients that do not keep up (default: disconnect)"
+    group.add_argument("--slow-consumers", choices=POLICIES, help=slow)
+    master = "base64 of 32 bytes that the secrets of private-encrypted- channels are made from"
+    group.add_argument("--encryption-master-key", metavar="BASE64", help=master)
+    group.add_argument(
+        "--flush-interval", type=_seconds, metavar="SECONDS", help="to gather events of one client for (default: 0)"
+    )
+    for field, (unit, told) in COUNTS.items():
+        group.add_argument(_flag(field), type=_count, metavar=unit, help=told)
+
+
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 1:
+        raise argparse.ArgumentTypeError(f"should be a number of seconds from 0 to 1, got {text!r}")
+    return seconds
