@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +23,18 @@ def behind(require, issuer):
     program = require("nginx", "apt-get install nginx")
     with TemporaryDirectory() as folder:
         where = f"{folder}/relay.sock"
-        command = ["python", "-m", "relay", "serve", *HUB, "--unix", where, "--tls-only", "--forwarded-from", "unix"]
+        command = [
+            sys.executable,
+            "-m",
+            "relay",
+            "serve",
+            *HUB,
+            "--unix",
+            where,
+            "--tls-only",
+            "--forwarded-from",
+            "unix",
+        ]
         hub = Program(command)
         try:
             assert hub.line().startswith("Relay listens on unix:")
