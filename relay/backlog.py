@@ -43,6 +43,11 @@ class Bounds(msgspec.Struct, frozen=True):
         return self.policy != "disconnect"
 
     @property
+    def at_once(self) -> tuple[int, int]:
+        """Bytes and frames that a transport hands on before it looks again: all that may wait, or a ``portion``."""
+        return self.portion if self.drops else (self.max_bytes, self.max_frames)
+
+    @property
     def portion(self) -> tuple[int, int]:
         """Bytes and frames that a dropping transport hands on at once: what is handed on cannot be dropped any more,
         and must leave room for what is newer. One frame may be larger.

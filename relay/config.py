@@ -37,10 +37,14 @@ class ServerConfig(msgspec.Struct, frozen=True):
             return None
         return "127.0.0.1" if self.host is None else self.host, 6001 if self.port is None else self.port
 
-    def check(self) -> None:
-        """Raise :class:`UsageError` for what cannot go together."""
+    def check_port(self) -> None:
+        """Raise :class:`UsageError` for a port that there is not."""
         if self.port is not None and not 0 <= self.port <= 65535:
             raise UsageError(f"server: port is a number from 0 to 65535, got {self.port}")
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` for what cannot go together."""
+        self.check_port()
         if self.unix == "":
             raise UsageError("the path of the Unix socket must not be empty")
         if (self.tls_cert is None) is not (self.tls_key is None):
@@ -76,6 +80,5 @@ def parse_config(text: str) -> Config:
         where = msgspec.convert(server, ServerConfig)
     except msgspec.ValidationError as error:
         raise UsageError(f"server: {error}") from None
-    if where.port is not None and not 0 <= where.port <= 65535:
-        raise UsageError(f"server: port is a number from 0 to 65535, got {where.port}")
+    where.check_port()
     return Config(where, App.from_tables(document.get("apps")))

@@ -26,6 +26,12 @@ Authorize = Callable[[str], Awaitable[Member | bool]]
 """Asked with a channel name when a client wants in without ``auth``: a member, True or False."""
 
 
+def turn_away(transport: Transport, disconnect: Disconnect) -> None:
+    """Tell a client why it cannot stay, then close it (protocol 1.7)."""
+    transport.send(transport.framing.frame(messages.error(disconnect.message, disconnect.code)))
+    transport.close(disconnect.code, disconnect.message)
+
+
 class Connection:
     """One client's session on its transport.
 
@@ -82,7 +88,7 @@ class Connection:
             except Refused as refused:
                 self.refuse(refused)
             except Disconnect as disconnect:
-                self._disconnect(disconnect)
+                self.turn_out(disconnect)
             except Exception:  # noqa: BLE001 - a mistake of ours ends one connection, and nobody else's
                 _log.exception("a message could not be handled")
                 self.close(_INTERNAL_ERROR, "Internal error")
@@ -96,7 +102,7 @@ class Connection:
             self.session.count_refusal(self._last_heard)
             self.refuse(Refused(reason))
         except Disconnect as disconnect:
-            self._disconnect(disconnect)
+            self.turn_out(disconnect)
 
     def disconnected(self) -> None:
         """The client is gone: it leaves every channel. Never waits; calling it again does nothing."""
@@ -201,7 +207,8 @@ class Connection:
             )
         )
 
-    def _disconnect(self, disconnect: Disconnect) -> None:
+    def turn_out(self, disconnect: Disconnect) -> None:
+        """Tell the client why it cannot stay, then close it (protocol 1.7)."""
         self.send(messages.error(disconnect.message, disconnect.code))
         self.close(disconnect.code, disconnect.message)
 

@@ -17,12 +17,12 @@ from relay.clock import Clock, SystemClock
 from relay.cluster.broker import Broker, Envelope
 from relay.cluster.directory import Directory, Occupancy
 from relay.cluster.local import LocalBroker, LocalDirectory
-from relay.connection import Authorize, Connection
+from relay.connection import Authorize, Connection, turn_away
 from relay.errors import CloseCode, Disconnect, HubClosed, UsageError
 from relay.facts import Fact, Journal, Unsubscribe
 from relay.metrics import Stats
 from relay.node import Node, Tenant, run_now
-from relay.protocol import authorization, messages, names
+from relay.protocol import authorization, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info, encrypted
 from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
@@ -210,8 +210,7 @@ class Hub:
                 raise Disconnect("Not accepting connections now", CloseCode.OVER_CAPACITY)
             return self._node.admit(key, transport, protocol, secure=secure, authorize=authorize, origin=origin)
         except Disconnect as disconnect:
-            transport.send(transport.framing.frame(messages.error(disconnect.message, disconnect.code)))
-            transport.close(disconnect.code, disconnect.message)
+            turn_away(transport, disconnect)
             raise
 
     async def trigger(

@@ -26,7 +26,7 @@ from relay.errors import BrokerError, Refused
 from relay.presence import Edge
 from relay.protocol import authorization, messages
 from relay.protocol.session import Join, Subscription, naming
-from relay.publishing import send_on, tell
+from relay.publishing import send_on, tell, tell_news
 
 if TYPE_CHECKING:
     from relay.connection import Connection
@@ -104,10 +104,11 @@ async def _vouched(connection: Connection, request: Join) -> Join:
         answer = await connection.authorize(request.channel)
         if connection.closed:
             return request
-        member = authorization.granted(connection.tenant.app, answer, request.channel)
-        return connection.session.vouch(request, member)
+        member = authorization.granted(answer, request.channel)
+        known = None if member is None else authorization.identity(connection.tenant.app, member, request.channel)
+        return connection.session.vouch(request, known)
     except BaseException as error:
-        if connection.session.subscriptions.get(request.channel) is subscription:
+        if connection.session.holds(request.channel, subscription):
             connection.session.left(request.channel)
         if isinstance(error, Exception) and not isinstance(error, Refused):  # the embedding program's to mend
             _log.exception("an authorizer failed", extra={"channel": request.channel})
@@ -126,11 +127,11 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
     channel.hold(connection.transport)
     if not channel.attached:
         await _attach(node, tenant, channel)
-        if connection.session.subscriptions.get(name) is not subscription:
+        if not connection.session.holds(name, subscription):
             return
     joined = await _joined(node, connection, channel, request)
     if isinstance(joined, Full):
-        if connection.session.subscriptions.get(name) is subscription:
+        if connection.session.holds(name, subscription):
             detach(connection, name)
             await depart(node, Departure(tenant, connection.socket_id, {name: subscription}))
             most = tenant.app.max_members
@@ -139,7 +140,7 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
         return
     replay = await recall(node, tenant, name) if channel.cached else None
     _see(tenant, name, joined)
-    wanted = connection.session.subscriptions.get(name) is subscription
+    wanted = connection.session.holds(name, subscription)
     if wanted:
         _acknowledge(node, connection, channel, request, replay)
     await _tell_edges(node, tenant, request, joined)
@@ -225,9 +226,7 @@ async def _tell_edges(node: Node, tenant: Tenant, request: Join, joined: Joined)
 
 async def _announce(node: Node, tenant: Tenant, name: str, edge: Edge) -> None:
     """Tell the subscribers here, then the other nodes."""
-    channel = tenant.channels.get(name)
-    if channel is not None and channel.told is not None and channel.told.edge(edge):
-        tell(channel, edge)
+    tell_news(tenant, name, edge)
     await send_on(
         node,
         Envelope(

@@ -79,9 +79,7 @@ class Tenant:
         """Close every connection signed in as ``user_id`` with 4009; returns how many (protocol 4.3)."""
         connections = list(self.users.get(user_id, ()))
         for connection in connections:
-            reason = "You got disconnected by the app."
-            connection.send(messages.error(reason, CloseCode.UNAUTHORIZED))
-            connection.close(CloseCode.UNAUTHORIZED, reason)
+            connection.turn_out(Disconnect("You got disconnected by the app.", CloseCode.UNAUTHORIZED))
         return len(connections)
 
 
@@ -120,7 +118,7 @@ class Node:
         self._wake: anyio.Event | None = None
         self.alone = type(broker) is LocalBroker
         """Whether there are no other nodes to tell anything."""
-        self.at_once = type(broker) is LocalBroker and type(directory) is LocalDirectory
+        self.at_once = self.alone and type(directory) is LocalDirectory
         """Whether broker and directory never suspend, so that nothing can come between their steps."""
         self.finishing = Finishing(self.in_flight)
         for app in apps:

@@ -60,6 +60,13 @@ def deliver(
     return ChannelReceipt(name, matched, queued, left_out, refused, {}, tenant.lost - lost)
 
 
+def tell_news(tenant: Tenant, name: str, edge: Edge) -> None:
+    """Take in a member's coming or going, and tell this node's subscribers of the channel if it is news to them."""
+    channel = tenant.channels.get(name)
+    if channel is not None and channel.told is not None and channel.told.edge(edge):
+        tell(channel, edge)
+
+
 def tell(channel: Channel[Connection], edge: Edge) -> None:
     """Queue a member's coming or going for everybody in ``channel``; who is joining gets the roster instead."""
     if edge.joined:
@@ -71,19 +78,16 @@ def tell(channel: Channel[Connection], edge: Edge) -> None:
 
 def hear(tenant: Tenant, envelope: Envelope) -> None:
     """Take in a member's coming or going on another node."""
-    channel = tenant.channels.get(envelope.channel)
-    if channel is not None and channel.told is not None and envelope.user_id is not None:
+    if envelope.user_id is not None:
         edge = Edge(envelope.user_id, envelope.kind == "member_added", envelope.step, envelope.info)
-        if channel.told.edge(edge):
-            tell(channel, edge)
+        tell_news(tenant, envelope.channel, edge)
 
 
-async def publish(node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None) -> ChannelReceipt:
+async def publish(node: Node, tenant: Tenant, name: str, text: bytes, socket_id: str | None) -> None:
     """Deliver an event here, then hand it to the other nodes."""
-    receipt = deliver(node, tenant, name, text, socket_id)
+    deliver(node, tenant, name, text, socket_id)
     if not node.alone:
         await send_on(node, Envelope(app=tenant.app.id, channel=name, text=text, socket_id=socket_id))
-    return receipt
 
 
 async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Receipt:

@@ -14,6 +14,7 @@ from benchmarks.harness import shared
 from benchmarks.harness.compiling import NoCompiler, compiled
 from benchmarks.harness.processes import Process, cores, running
 from benchmarks.harness.shared import Shared
+from benchmarks.peers.serving import PUSHER_ACKS, PUSHER_PATH, pusher_hello
 
 _PATIENCE: Final = 120.0
 
@@ -28,6 +29,11 @@ class Visit:
     path: str = ""
     hello: str = ""
     acks: int = 0
+
+
+def pusher(channel: str, query: str = "") -> Visit:
+    """How a client of Pusher's protocol comes to subscribe to ``channel``."""
+    return Visit(PUSHER_PATH + query, pusher_hello(channel), PUSHER_ACKS)
 
 
 def command() -> list[str]:

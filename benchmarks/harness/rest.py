@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import socket
 import time
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlencode
 
 from benchmarks.peers.serving import CHANNEL, payload
+from relay import App
+from relay.protocol import signing
+
+_APP = App(id="1", key="key", secret="secret")
 
 
 def event(channel: str = CHANNEL, stamp: int = 0) -> dict[str, object]:
@@ -32,10 +35,8 @@ def batch(size: int, channel: str = CHANNEL) -> bytes:
 def signed(path: str, body: object) -> bytes:
     """The whole request; its signature is good for ten minutes."""
     text = json.dumps(body, separators=(",", ":")).encode()
-    digest = hashlib.md5(text, usedforsecurity=False).hexdigest()
-    query = f"auth_key=key&auth_timestamp={int(time.time())}&auth_version=1.0&body_md5={digest}"
-    signature = hmac.new(b"secret", f"POST\n{path}\n{query}".encode(), hashlib.sha256).hexdigest()
-    head = f"POST {path}?{query}&auth_signature={signature} HTTP/1.1\r\nHost: bench\r\n"
+    query = urlencode(signing.sign_rest(_APP, "POST", path, query=[], body=text, now=time.time()))
+    head = f"POST {path}?{query} HTTP/1.1\r\nHost: bench\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
 
 

@@ -20,8 +20,8 @@ from benchmarks.harness import shared
 
 _KEPT: Final = 512
 _BUFFER: Final = 1 << 18
-_TEXT, _PING, _PONG = 1, 9, 10
-_UPGRADE: Final = (
+TEXT, PING, PONG = 1, 9, 10
+UPGRADE: Final = (
     "GET {} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
@@ -97,7 +97,7 @@ class Subscriber:
         self.connection = dial(crowd.port, deaf=number < crowd.stalled)
         if crowd.path:
             path = crowd.fill(crowd.path, number, number % crowd.channels)
-            self.connection.sendall(_UPGRADE.format(path).encode())
+            self.connection.sendall(UPGRADE.format(path).encode())
 
     def read(self) -> None:
         """Take what came."""
@@ -136,7 +136,7 @@ class Subscriber:
         crowd = self._crowd
         for at in range(crowd.repeat if crowd.hello else 0):
             channel = (self.number * crowd.repeat + at) % crowd.channels
-            self.say(_TEXT, crowd.fill(crowd.hello, self.number, channel).encode())
+            self.say(TEXT, crowd.fill(crowd.hello, self.number, channel).encode())
 
     def say(self, opcode: int, text: bytes) -> None:
         """Send a frame; if the other side is gone, the reader sees the end."""
@@ -148,9 +148,9 @@ class Subscriber:
     def _take(self, opcode: int, payload: bytes) -> None:
         crowd = self._crowd
         crowd.counters.add(shared.FRAMES)
-        if opcode == _PING:
-            self.say(_PONG, payload)
-        if opcode != _TEXT:
+        if opcode == PING:
+            self.say(PONG, payload)
+        if opcode != TEXT:
             return
         if not self._acks and crowd.acks > 1:
             self._greet()
@@ -169,9 +169,9 @@ class Subscriber:
             if then:
                 self._crowd.counters.note(max(0, now - then))
         elif payload == b"2":
-            self.say(_TEXT, b"3")
+            self.say(TEXT, b"3")
         elif b'"pusher:ping"' in payload:
-            self.say(_TEXT, b'{"event":"pusher:pong","data":{}}')
+            self.say(TEXT, b'{"event":"pusher:pong","data":{}}')
 
 
 class Crowd:

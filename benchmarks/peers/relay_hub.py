@@ -3,12 +3,11 @@
 # Requires: uvloop aiohttp msgspec anyio
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable
 
 from aiohttp import web
 
-from benchmarks.peers.serving import Peer, main, payload
+from benchmarks.peers.serving import PUSHER_ACKS, PUSHER_PATH, Peer, main, payload, pusher_hello
 from relay import App, Hub, Member
 from relay_transports.aiohttp import setup
 
@@ -24,12 +23,12 @@ class Relay(Peer):
     """
 
     title = "Relay"
-    acks = 2
+    acks = PUSHER_ACKS
     channels = True
 
     def __init__(self, channel: str = "bench", *, authorizer: bool = False, **options: object) -> None:
-        self.path = "/app/key?protocol=7&user={i}"
-        self.hello = json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}})
+        self.path = PUSHER_PATH + "&user={i}"
+        self.hello = pusher_hello(channel)
         self._authorize = authorize if authorizer else None
         fields = {"client_events": True, "client_event_rate": 1_000_000, "max_members": 1_000_000, **options}
         self.hub = Hub(App(id="1", key="key", secret="secret", **fields))  # type: ignore[arg-type]  # checked by App

@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 
-from benchmarks.peers.serving import Program, main
+from benchmarks.peers.serving import PUSHER_ACKS, PUSHER_PATH, Program, main, pusher_hello
 
 
 class RelayServe(Program):
     """A hub of its own."""
 
     title = "relay serve"
-    path = "/app/key?protocol=7"
-    hello = json.dumps({"event": "pusher:subscribe", "data": {"channel": "bench"}})
-    acks = 2
+    path = PUSHER_PATH
+    hello = pusher_hello()
+    acks = PUSHER_ACKS
 
     async def launch(self, port: int) -> asyncio.subprocess.Process:
         """Start it."""

@@ -49,6 +49,16 @@ def text(channel: str = CHANNEL, stamp: int = 0) -> str:
     return json.dumps({"event": "tick", "channel": channel, "data": payload(stamp)}, separators=(",", ":"))
 
 
+PUSHER_PATH = "/app/key?protocol=7"
+PUSHER_ACKS = 2
+"""The greeting and the acknowledgement."""
+
+
+def pusher_hello(channel: str = CHANNEL) -> str:
+    """What subscribes in Pusher's protocol."""
+    return json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}})
+
+
 class Peer(abc.ABC):
     """A server under test. ``start`` listens on a free port of the loopback and returns it.
 

@@ -8,7 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks.peers.serving import Program, main
+from benchmarks.peers.serving import PUSHER_ACKS, PUSHER_PATH, Program, main, pusher_hello
 
 MODULES = Path(".venvs/bench-node/node_modules")
 """Where the harness installs it."""
@@ -18,9 +18,9 @@ class Soketi(Program):
     """No limits, no metrics, one process."""
 
     title = "soketi"
-    path = "/app/key?protocol=7"
-    hello = json.dumps({"event": "pusher:subscribe", "data": {"channel": "bench"}})
-    acks = 2
+    path = PUSHER_PATH
+    hello = pusher_hello()
+    acks = PUSHER_ACKS
 
     async def launch(self, port: int) -> asyncio.subprocess.Process:
         """Start it."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
 from benchmarks.harness.bench import MICRO, Bench, World
-from benchmarks.harness.load import Visit
+from benchmarks.harness.load import pusher
 
 QUESTION = "What does a delivery cost when there are 10,000 channels with 10 subscribers each?"
 UNIT = "µs CPU per delivery"
 CHANNELS, EACH = 10_000, 10
-HELLO = json.dumps({"event": "pusher:subscribe", "data": {"channel": "bench-{c}"}})
 
 
 def run(bench: Bench) -> None:
     """1,000 connections, each in 100 channels; and the same number of deliveries in one channel, to compare with."""
     channels = bench.size(CHANNELS)
     connections = max(EACH, channels * EACH // 100)
-    visit = Visit("/app/key?protocol=7", HELLO, 2)
+    visit = pusher("bench-{c}")
     case = f"{CHANNELS:,} channels of {EACH}"
     for name in bench.peers("relay_hub"):
         with bench.world(name, connections, visit=visit, channels=channels, each=100) as world:

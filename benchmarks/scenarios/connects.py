@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from benchmarks.harness import load
 from benchmarks.harness.bench import MICRO, Bench, World
+from benchmarks.scenarios import SERVERS
 
 QUESTION = "What does it cost to let a client in?"
 UNIT = "µs CPU per connection"
-PEERS = (
-    "relay_hub",
-    "aiohttp_exchange",
-    "aiohttp_send_str",
-    "soketi",
-    "socketify_publish",
-    "picows_send",
-    "websockets_broadcast",
-    "starlette_uvicorn",
-    "python_socketio",
-)
+PEERS = ("aiohttp_exchange", *SERVERS)
 CONNECTIONS = 1000
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 
 from benchmarks.harness import load
 from benchmarks.harness.bench import Bench, World
-from benchmarks.harness.load import Sinks, Visit
+from benchmarks.harness.load import Sinks
 
 QUESTION = "How late is a small channel while a channel with 10,000 subscribers runs flat out?"
 UNIT = "ms from publish to receive"
-HELLO = json.dumps({"event": "pusher:subscribe", "data": {"channel": "quiet"}})
 
 
 def run(bench: Bench) -> None:
@@ -20,7 +18,7 @@ def run(bench: Bench) -> None:
     for name in bench.peers("relay_hub"):
         with (
             bench.world(name, bench.size(10_000)) as world,
-            load.sinks(world.port, Visit("/app/key?protocol=7", HELLO, 2), 10) as quiet,
+            load.sinks(world.port, load.pusher("quiet"), 10) as quiet,
         ):
             bench.alternate("fairness", "small channel", UNIT, [world], partial(age, bench, quiet))
 

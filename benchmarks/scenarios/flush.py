@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from benchmarks.harness.bench import MICRO, Bench, World
-from benchmarks.harness.load import Visit
+from benchmarks.harness.load import pusher
 
 QUESTION = "What does a flush interval buy when each of 50 channels gets 20 events a second?"
 CHANNELS, CONNECTIONS, RATE = 50, 50, 20
-HELLO = json.dumps({"event": "pusher:subscribe", "data": {"channel": "bench-{c}"}})
-VISIT = Visit("/app/key?protocol=7", HELLO, 2)
+VISIT = pusher("bench-{c}")
 
 
 def run(bench: Bench) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from benchmarks.harness import load
 from benchmarks.harness.bench import MICRO, Bench, World
-from benchmarks.harness.load import Visit
 
 QUESTION = "Does a trigger get slower when there are 100,000 other channels?"
 UNIT = "µs CPU per trigger"
-HELLO = json.dumps({"event": "pusher:subscribe", "data": {"channel": "other-{c}"}})
 TRIGGERS = 2000
 
 
@@ -19,7 +15,7 @@ def run(bench: Bench) -> None:
     others, connections = bench.size(100_000), 1000
     for name in bench.peers("relay_hub"):
         with bench.world(name, 1) as alone, bench.world(name, 1) as crowded:
-            visit = Visit("/app/key?protocol=7", HELLO, 2)
+            visit = load.pusher("other-{c}")
             each = max(1, others // connections)
             with load.sinks(crowded.port, visit, connections, channels=others, each=each):
                 for turn in range(bench.rounds + 1):

@@ -8,25 +8,16 @@ from pathlib import Path
 from benchmarks.harness import load
 from benchmarks.harness.bench import MICRO, Bench
 from benchmarks.harness.processes import memory
+from benchmarks.scenarios import SERVERS
 
 QUESTION = "What does a connection cost that does nothing?"
 CONNECTIONS = 5000
-PEERS = (
-    "relay_hub",
-    "aiohttp_send_str",
-    "soketi",
-    "socketify_publish",
-    "picows_send",
-    "websockets_broadcast",
-    "starlette_uvicorn",
-    "python_socketio",
-)
 _BEATS = 2
 
 
 def run(bench: Bench) -> None:
     """5,000 subscribed connections; the server's resident memory before and after, and the kernel's beside it."""
-    for name in bench.peers(*PEERS):
+    for name in bench.peers(*SERVERS):
         for _ in range(min(3, bench.rounds)):
             weigh(bench, name, f"{CONNECTIONS:,} connections")
     for name in bench.peers("relay_hub"):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 from benchmarks.harness import load
 from benchmarks.harness.bench import MICRO, Bench
-from benchmarks.harness.load import Visit
 
 QUESTION = "What does a join and a leave cost in a presence channel with members?"
 UNIT = "µs CPU per join and leave"
-HELLO = json.dumps({"event": "pusher:subscribe", "data": {"channel": "presence-room"}})
+CHANNEL = "presence-room"
 STORM = 200
 
 
 def run(bench: Bench) -> None:
     """200 users come, one after another, and go again; each coming and going is told to all members."""
-    staying, coming = Visit("/app/key?protocol=7&user=m{i}", HELLO, 2), Visit("/app/key?protocol=7&user=c{i}", HELLO, 2)
+    staying, coming = load.pusher(CHANNEL, "&user=m{i}"), load.pusher(CHANNEL, "&user=c{i}")
     count = bench.size(STORM)
     for members in (10, 100):
         for name in bench.peers("relay_hub"):

@@ -153,14 +153,14 @@ class Asking:
             return channel.auth
         if names.kind_of(channel.name) in (Kind.PUBLIC, Kind.USER):
             return {}
-        if self._settings.authorize is None and channel.auth is not None:
+        if self._settings.authorize is not None:
+            return await self._settings.authorize(socket_id, channel.name, channel.identity)
+        if channel.auth is not None:
             raise SubscriptionRefused(
                 channel.name,
                 "its auth= was for the connection that was lost: make the client with authorize= or auth_endpoint=",
             )
-        if self._settings.authorize is None:
-            raise UsageError(
-                f"{channel.name} needs authorization: make the client with authorize= or auth_endpoint=,"
-                " or pass auth= to subscribe()"
-            )
-        return await self._settings.authorize(socket_id, channel.name, channel.identity)
+        raise UsageError(
+            f"{channel.name} needs authorization: make the client with authorize= or auth_endpoint=,"
+            " or pass auth= to subscribe()"
+        )

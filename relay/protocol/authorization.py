@@ -30,11 +30,7 @@ def authorize_channel(app: App, socket_id: str, channel: str, member: Member | N
         return answer
     if member is None:
         raise UsageError(f"{channel!r} is a presence channel: pass member=Member(id=..., info=...)")
-    data: dict[str, object] = {"user_id": member.id}
-    if member.info is not None:
-        data["user_info"] = member.info
-    _identity(app, member, channel)
-    channel_data = messages.json_text(data)
+    channel_data, _ = _described(app, member, channel)
     return {"auth": signing.sign_channel(app, socket_id, channel, channel_data), "channel_data": channel_data}
 
 
@@ -50,20 +46,29 @@ def authenticate_user(app: App, socket_id: str, user: User) -> dict[str, str]:
     return {"auth": signing.sign_user(app, socket_id, user_data), "user_data": user_data}
 
 
-def granted(app: App, answer: object, channel: str) -> Identity | None:
+def granted(answer: object, channel: str) -> Member | None:
     """Who an authorizer's ``answer`` lets into ``channel``, None for somebody without a name.
 
     Only a member and True let anybody in: a function that forgets to answer must not open a channel.
-    Raises :class:`Refused`, and :class:`UsageError` for a member that no hub would take.
+    Raises :class:`Refused`.
     """
     if answer is not True and not isinstance(answer, Member):
         raise Refused(f"Not authorized to subscribe to {channel}", channel=channel)
-    return _identity(app, answer, channel) if isinstance(answer, Member) else None
+    return answer if isinstance(answer, Member) else None
 
 
-def _identity(app: App, member: Member, channel: str) -> Identity:
+def identity(app: App, member: Member, channel: str) -> Identity:
+    """``member`` as it stands in frames; a whole number as id, a primary key for instance, becomes its text.
+
+    Raises :class:`UsageError` for a member that no hub would take.
+    """
+    return _described(app, member, channel)[1]
+
+
+def _described(app: App, member: Member, channel: str) -> tuple[str, Identity]:
     try:
-        return check_member(app, messages.identity(member), channel)
+        channel_data = messages.channel_data(member)
+        return channel_data, check_member(app, messages.read_member(channel_data), channel)
     except (TypeError, ValueError, Refused) as error:
         raise UsageError(f"no hub would take this member: {error}") from None
 

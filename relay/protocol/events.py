@@ -81,7 +81,7 @@ def encrypted(app: App, event: CheckedEvent, random: Random) -> CheckedEvent:
     a third longer than the plain one. Raises :class:`UsageError` for an encrypted channel together with others, as
     the SDKs do, or without a master key; :class:`TooLarge`; and :class:`ModuleNotFoundError` without PyNaCl.
     """
-    if not any(map(names.is_encrypted, event.channels)):
+    if not names.any_encrypted(event.channels):
         return event
     if len(event.channels) > 1:
         raise UsageError("You cannot trigger to multiple channels when using encrypted channels")
@@ -94,7 +94,7 @@ def encrypted(app: App, event: CheckedEvent, random: Random) -> CheckedEvent:
 
 def readable(app: App, event: CheckedEvent) -> str:
     """The data of ``event`` as it was before ``encrypted``; as it is where the App's master key cannot tell."""
-    if app.encryption_master_key is None or not any(map(names.is_encrypted, event.channels)):
+    if app.encryption_master_key is None or not names.any_encrypted(event.channels):
         return event.data
     secret = encryption.shared_secret(encryption.master_key(app), event.channels[0])
     try:

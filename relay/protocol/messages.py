@@ -276,12 +276,15 @@ def read_user(user_data: str) -> Identity:
     return Identity(data.id, _info(data.user_info))
 
 
-def identity(member: Member) -> Identity:
-    """A member given by the embedding program; a whole number as id, a primary key for instance, becomes its text.
+def channel_data(member: Member) -> str:
+    """A member given by the embedding program as auth endpoints describe it (protocol 8.2).
 
-    Raises ``TypeError``, ``ValueError`` or :class:`Refused` for what can be no member.
+    Raises ``TypeError`` or ``ValueError`` for what JSON cannot say.
     """
-    return read_member(json_text({"user_id": member.id, "user_info": member.info}))
+    data: dict[str, object] = {"user_id": member.id}
+    if member.info is not None:
+        data["user_info"] = member.info
+    return json_text(data)
 
 
 def _info(raw: msgspec.Raw) -> msgspec.Raw | None:

@@ -52,6 +52,11 @@ def any_cached(channels: Sequence[str]) -> bool:
     return "cache-" in " ".join(channels) and any(map(is_cached, channels))
 
 
+def any_encrypted(channels: Sequence[str]) -> bool:
+    """Whether one of ``channels`` is encrypted; in one look, as above."""
+    return ENCRYPTED in " ".join(channels) and any(map(is_encrypted, channels))
+
+
 def is_channel(name: str) -> bool:
     """Whether clients may subscribe to ``name``: 1 to 200 of ``A-Z a-z 0-9 _ - = @ , . ;``."""
     return _channel.fullmatch(name) is not None

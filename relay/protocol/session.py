@@ -157,6 +157,10 @@ class Session:
         """The owner acknowledged the Join of ``channel``."""
         self.subscriptions[channel].joining = False
 
+    def holds(self, channel: str, subscription: Subscription) -> bool:
+        """Whether ``subscription`` is still the one of ``channel``: not left meanwhile, and asked for anew perhaps."""
+        return self.subscriptions.get(channel) is subscription
+
     def left(self, channel: str) -> Subscription | None:
         """Forget ``channel``, whatever state it was in."""
         return self.subscriptions.pop(channel, None)

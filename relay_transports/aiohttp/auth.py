@@ -12,6 +12,7 @@ from relay.connection import Authorize
 from relay.errors import Refused, UsageError
 from relay.hub import Hub
 from relay.protocol import messages, names
+from relay.protocol.authorization import granted
 from relay.protocol.messages import Member
 from relay.protocol.names import Kind
 
@@ -41,11 +42,12 @@ class AuthEndpoint:
         if names.kind_of(channel) not in (Kind.PRIVATE, Kind.PRESENCE):
             return _forbidden(f"{channel} is public and needs no authorization")
         answer = await self._authorize(request, channel)
-        if answer is True and names.kind_of(channel) is Kind.PRESENCE:
-            raise UsageError(f"authorize() returned True for {channel!r}: a presence channel needs a Member")
-        if answer is not True and not isinstance(answer, Member):
-            return _forbidden(f"Not authorized to subscribe to {channel}")
-        member = None if answer is True else answer
+        try:
+            member = granted(answer, channel)
+        except Refused as refused:
+            return _forbidden(refused.message)
+        if member is None and names.kind_of(channel) is Kind.PRESENCE:
+            raise UsageError(f"authorize() returned {answer!r} for {channel!r}: a presence channel needs a Member")
         signed = self._hub.authorize_channel(socket_id, channel, member, app=self._app)
         return web.Response(body=messages.json_bytes(signed), content_type="application/json")
 

@@ -171,7 +171,7 @@ class SocketTransport:
         self._bounds = bounds
         self._overflow = overflow
         self._lost = lost
-        size, count = bounds.portion if bounds.drops else (bounds.max_bytes, bounds.max_frames)
+        size, count = bounds.at_once
         self._most = self._room = min(size, count * _SMALLEST)
 
     def send(self, frame: bytes) -> None:
@@ -330,7 +330,7 @@ class SocketTransport:
         size = sum(map(len, self._outbox)) + len(frame) + left
         if left and self._unwritten is not None:
             count += self._unwritten.frames(left)
-        most_bytes, most_count = bounds.portion if bounds.drops else (bounds.max_bytes, bounds.max_frames)
+        most_bytes, most_count = bounds.at_once
         return min(most_bytes - size, (most_count - count) * _SMALLEST)
 
     def _left_over(self, size: int, count: int, left: int) -> None:

@@ -13,10 +13,9 @@ from functools import partial
 
 from aiohttp import WSMsgType, web
 
-from relay.connection import Connection
+from relay.connection import Connection, turn_away
 from relay.errors import CloseCode, Disconnect
 from relay.hub import Hub
-from relay.protocol import messages
 from relay_transports import frames
 from relay_transports.aiohttp.auth import Authorizer, for_connection
 from relay_transports.aiohttp.door import Admit, Taken, acceptance, take_over
@@ -113,7 +112,7 @@ class WebSocketEndpoint:
         self, request: web.Request, key: str, transport: SocketTransport, *, place: Place | None, secure: bool
     ) -> Connection | None:
         if place is not None and not place.take():
-            _refuse(transport, "Over connection quota for one address", CloseCode.OVER_QUOTA)
+            turn_away(transport, Disconnect("Over connection quota for one address", CloseCode.OVER_QUOTA))
             return None
         try:
             return await self._hub.connect(
@@ -157,12 +156,7 @@ class WebSocketEndpoint:
 
 
 async def _turn_away(transport: SocketTransport) -> None:
-    _refuse(transport, "Path not found", CloseCode.PATH_NOT_FOUND)
-
-
-def _refuse(transport: SocketTransport, reason: str, code: CloseCode) -> None:
-    transport.send(transport.framing.frame(messages.error(reason, code)))
-    transport.close(code, reason)
+    turn_away(transport, Disconnect("Path not found", CloseCode.PATH_NOT_FOUND))
 
 
 async def _read(response: web.WebSocketResponse, connection: Connection | None, transport: SocketTransport) -> None:

@@ -85,7 +85,7 @@ class InProcessTransport:
         self._bounds = bounds
         self._overflow = overflow
         self._lost = lost
-        self._most, self._places = bounds.portion if bounds.drops else (bounds.max_bytes, bounds.max_frames)
+        self._most, self._places = bounds.at_once
         self._room = self._most
 
     def send(self, frame: bytes) -> None:

@@ -4,12 +4,11 @@ In process, where every await can be counted, it is the property test of the sam
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -21,33 +20,12 @@ from tests.integration.bad_frames import APP, KEY
 from tests.integration.serving import Served, serving, until
 from tests.integration.wire import PATIENCE
 from tests.integration.worlds import World, socket_world
+from tests.property.engines import checkpoints
+from tests.property.giving_up import cancel_task, leave_scope
 
-Act = Callable[[], Coroutine[Any, Any, object]]
-GiveUp = Callable[[Act, int], Awaitable[None]]
 NEWS, TEAM, ROOM = "news", "private-team", "presence-room"
 EVERY_TURN = range(24)
 """Turns of the loop after which to give up; an answer of the server takes about ten."""
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await checkpoint()
-
-
-async def leave_scope(act: Act, after: int) -> None:
-    """Cancel with a cancel scope, which cancels again and again."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(act)
-        await turns(after)
-        tasks.cancel_scope.cancel()
-
-
-async def cancel_task(act: Act, after: int) -> None:
-    """Cancel once, as `asyncio.timeout` does."""
-    task = asyncio.ensure_future(act())
-    await turns(after)
-    task.cancel()
-    await asyncio.wait([task])
 
 
 give_ups = pytest.mark.parametrize("give_up", [leave_scope, cancel_task], ids=lambda give_up: give_up.__name__)
@@ -190,7 +168,7 @@ async def test_closing_that_was_given_up_is_done_all_the_same(give_up):
         for after in EVERY_TURN:
             client = await connect(url)
             await enter(client, NEWS)
-            await turns(1)
+            await checkpoints(1)
             await give_up(client.close, after)
             if after == 0 and client.closed is None:
                 await client.close()

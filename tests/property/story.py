@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import anyio
+from hypothesis import strategies as st
 
 from relay import Hub
 from tests.property.engines import Pace, SlowDirectory, Wire, checkpoints
@@ -26,6 +27,21 @@ class Step:
     verb: str
     channel: str
     patience: int = 0
+
+
+delays = st.lists(st.integers(0, 4), min_size=1, max_size=8)
+"""How many checkpoints the engines take for one thing after the other."""
+
+
+def steps_in(channels: st.SearchStrategy[str]) -> st.SearchStrategy[Step]:
+    """What a client may do next."""
+    return st.builds(
+        Step,
+        wait=st.integers(0, 6),
+        verb=st.sampled_from(["subscribe", "subscribe", "unsubscribe"]),
+        channel=channels,
+        patience=st.sampled_from([0, 0, 0, 1, 2, 3, 5, 8]),
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from relay import App, Hub
 from relay.testing import ManualClock
 from tests.property.engines import Pace, SlowDirectory, Wire, checkpoints
-from tests.property.story import Script, Stay, Step, Story
+from tests.property.story import Script, Stay, Step, Story, delays, steps_in
 from tests.unit.client import ACK, APP, arrive, read
 
 pytestmark = pytest.mark.every_loop
@@ -22,14 +22,7 @@ NEWS, ROOM = "cache-news", "presence-cache-room"
 MISS = "pusher:cache_miss"
 
 channels = st.sampled_from([NEWS, NEWS, ROOM])
-delays = st.lists(st.integers(0, 4), min_size=1, max_size=8)
-steps = st.builds(
-    Step,
-    wait=st.integers(0, 6),
-    verb=st.sampled_from(["subscribe", "subscribe", "unsubscribe"]),
-    channel=channels,
-    patience=st.sampled_from([0, 0, 0, 1, 2, 3, 5, 8]),
-)
+steps = steps_in(channels)
 
 
 def scripts(*, nodes: int = 2) -> st.SearchStrategy[Script]:

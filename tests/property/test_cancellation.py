@@ -2,8 +2,7 @@
 nothing in between; leaving and publishing are done all the same.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,29 +12,12 @@ import pytest
 
 from relay import Hub
 from tests.property.engines import Pace, SlowDirectory, Wire, checkpoints
+from tests.property.giving_up import GiveUp, cancel_task, leave_scope
 from tests.property.story import NEWS, ROOM
 from tests.unit.client import ACK, APP, Socket, arrive, count_members
 
-Act = Callable[[], Coroutine[None, None, object]]
-GiveUp = Callable[[Act, int], Awaitable[None]]
 EVERY_AWAIT = range(30)
 """Checkpoints after which to give up, from before the first await of an act to after its last."""
-
-
-async def leave_scope(act: Act, after: int) -> None:
-    """Cancel with a cancel scope."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(act)
-        await checkpoints(after)
-        tasks.cancel_scope.cancel()
-
-
-async def cancel_task(act: Act, after: int) -> None:
-    """Cancel as `asyncio.timeout` and aiohttp do, which no cancel scope shields from."""
-    task = asyncio.ensure_future(act())
-    await checkpoints(after)
-    task.cancel()
-    await asyncio.wait([task])
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """A client whose caller gives up at any await: it is in a channel exactly if the hub says so, and it still works."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,29 +14,12 @@ from relay.client import Backoff, Channel, Client, Settings, SubscriptionRefused
 from relay.cluster.local import LocalDirectory
 from relay_transports.inprocess import connect
 from tests.property.engines import Pace, SlowDirectory, Wire, checkpoints
+from tests.property.giving_up import GiveUp, cancel_task, leave_scope
 from tests.unit.client import APP
 
-Act = Callable[[], Coroutine[Any, Any, object]]
-GiveUp = Callable[[Act, int], Awaitable[None]]
 NEWS, TEAM, ROOM = "news", "private-team", "presence-room"
 EVERY_AWAIT = range(30)
 """Checkpoints after which to give up, from before the first await of an act to after its last."""
-
-
-async def leave_scope(act: Act, after: int) -> None:
-    """Cancel with a cancel scope."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(act)
-        await checkpoints(after)
-        tasks.cancel_scope.cancel()
-
-
-async def cancel_task(act: Act, after: int) -> None:
-    """Cancel as `asyncio.timeout` and aiohttp do, which no cancel scope shields from."""
-    task = asyncio.ensure_future(act())
-    await checkpoints(after)
-    task.cancel()
-    await asyncio.wait([task])
 
 
 @dataclass

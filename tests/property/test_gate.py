@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.property.story import NEWS, ROOM, Script, Step, Story
+from tests.property.story import NEWS, ROOM, Script, Step, Story, delays, steps_in
 from tests.unit.client import ACK, count_members
 
 pytestmark = pytest.mark.every_loop
@@ -14,14 +14,7 @@ few = settings(max_examples=50)
 """For each loop; the same script takes other turns on each."""
 
 channels = st.sampled_from([ROOM, ROOM, NEWS])
-delays = st.lists(st.integers(0, 4), min_size=1, max_size=8)
-steps = st.builds(
-    Step,
-    wait=st.integers(0, 6),
-    verb=st.sampled_from(["subscribe", "subscribe", "unsubscribe"]),
-    channel=channels,
-    patience=st.sampled_from([0, 0, 0, 1, 2, 3, 5, 8]),
-)
+steps = steps_in(channels)
 
 
 def scripts(*, late: bool = True, nodes: int = 1) -> st.SearchStrategy[Script]:

@@ -213,7 +213,10 @@ def test_names_and_data_of_an_event_survive_the_wire(name, data, user_id):
 
 @given(st.dictionaries(st.text(min_size=1, max_size=9), st.none() | st.dictionaries(st.text(), st.text()), max_size=5))
 def test_a_roster_is_told_with_every_id_as_a_key_in_order(members):
-    raw = {user: messages.identity(messages.Member(user, info)).info for user, info in members.items()}
+    raw = {
+        user: messages.read_member(messages.channel_data(messages.Member(user, info))).info
+        for user, info in members.items()
+    }
     data = json.loads(str(strictly(messages.subscription_succeeded("presence-a", raw))["data"]))
     assert data == {"presence": {"count": len(members), "ids": list(members), "hash": members}}
 

@@ -241,5 +241,5 @@ def test_what_json_cannot_say_is_an_error(data):
 
 
 def test_a_member_of_the_embedding_program_becomes_its_json():
-    assert messages.identity(Member("ada", {"name": "Ada"})) == Identity("ada", ADA)
-    assert messages.identity(Member("ada")) == Identity("ada")
+    assert messages.read_member(messages.channel_data(Member("ada", {"name": "Ada"}))) == Identity("ada", ADA)
+    assert messages.read_member(messages.channel_data(Member("ada"))) == Identity("ada")
