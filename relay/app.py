@@ -29,15 +29,24 @@ _positive = (
     "max_user_id",
     "max_user_info_bytes",
     "max_subscriptions",
+    "max_watchlist",
     "client_event_rate",
     "cache_ttl",
     "max_cached_channels",
     "max_cached_bytes",
-    "max_connections",
 )
+_positive_or_none = ("authorized_within", "max_connections", "rest_rate")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]+)?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_switches = ("enabled", "tls_only", "client_events", "subscription_errors")
+_switches = (
+    "enabled",
+    "tls_only",
+    "client_events",
+    "user_authentication",
+    "watchlists",
+    "subscription_counts",
+    "subscription_errors",
+)
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +72,16 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """
     client_events: bool = False
     """Whether clients may send ``client-`` events to private and presence channels (protocol 3)."""
+    user_authentication: bool = True
+    """Whether clients may sign in as a user (protocol 4)."""
+    authorized_within: int | None = None
+    """Seconds in which a client must have signed in, or be in a channel that asks for authorization; else it is
+    closed with 4009 (protocol 4.4). None: it need not.
+    """
+    watchlists: bool = False
+    """Whether users are told when those on their ``watchlist`` come online and go offline (protocol 4.5)."""
+    subscription_counts: bool = False
+    """Whether the subscribers of a channel are told how many they are (protocol 5); never on presence channels."""
     encryption_master_key: str | None = None
     """Base64 of the 32 bytes that encrypted channels' secrets are made from (protocol 8.3). As secret as ``secret``,
     and the same in every server SDK that publishes to these channels. None: there are no encrypted channels.
@@ -103,8 +122,15 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """UTF-8 bytes of a member's ``user_info``."""
     max_subscriptions: int = 10_000
     """Channels one connection may be subscribed to."""
+    max_watchlist: int = 100
+    """Users on one watchlist; of a longer one these first are watched, and the client is told with 4302."""
+    offline_grace: float = 2.0
+    """Seconds, at most 60, that a user without any connection still counts as online: a reload of the page is no news.
+    """
     client_event_rate: int = 10
     """Client events one connection may send a second."""
+    rest_rate: int | None = None
+    """REST calls a second; one more is answered with 429. None: no bound."""
     cache_ttl: int = 1800
     """Seconds that the last event of a cache channel is kept for new subscribers (protocol 2.5)."""
     max_cached_channels: int = 10_000
@@ -123,16 +149,17 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             value = getattr(self, field)
             if not isinstance(value, bool):
                 raise UsageError(f"App.{field} must be True or False, got {value!r}")
-        for field in _positive:
+        for field in (*_positive, *_positive_or_none):
             value = getattr(self, field)
-            if field == "max_connections" and value is None:
+            if field in _positive_or_none and value is None:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"App.{field} must be a whole number above 0, got {value!r}")
         if problem := (
             _no_origins(self.allowed_origins)
             or _no_policy(self.slow_consumers)
-            or _no_interval(self.flush_interval)
+            or _no_seconds("flush_interval", self.flush_interval, 1)
+            or _no_seconds("offline_grace", self.offline_grace, 60)
             or _no_master_key(self.encryption_master_key)
         ):
             raise UsageError(problem)
@@ -242,11 +269,11 @@ def _no_policy(value: object) -> str | None:
     return f"App.slow_consumers must be one of {allowed}, got {value!r}{hint}"
 
 
-def _no_interval(value: object) -> str | None:
-    """What is wrong with ``value`` as a flush interval, if anything is."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+def _no_seconds(field: str, value: object, most: int) -> str | None:
+    """What is wrong with ``value`` as seconds up to ``most``, if anything is."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
         return None
-    return f"App.flush_interval must be a number of seconds from 0 to 1, got {value!r}"
+    return f"App.{field} must be a number of seconds from 0 to {most}, got {value!r}"
 
 
 def _no_master_key(value: object) -> str | None:

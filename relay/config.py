@@ -25,6 +25,10 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """PEM file with the certificate and its chain: the address is served with TLS then. A Unix socket never is."""
     tls_key: str | None = None
     """PEM file with the certificate's private key."""
+    fallbacks: bool = True
+    """Whether clients that cannot use WebSockets are served over HTTP, below ``/pusher`` (protocol 9)."""
+    debug: bool = False
+    """Whether refusals say why exactly. What they say helps an attacker too: never in production."""
     forwarded_from: tuple[str, ...] = ()
     """Proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` count: addresses, networks, or ``unix``."""
     max_connections_per_address: int | None = None

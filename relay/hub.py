@@ -63,7 +63,8 @@ class Hub:
 
     ``broker`` and ``directory`` link it to other nodes (none by default). ``clock`` and ``random`` are
     where time, socket ids and the nonces of encrypted events come from. ``max_connections`` bounds this
-    process: one more is closed with 4100. Verbs take ``app`` (an App or its id) when the hub has several.
+    process: one more is closed with 4100. With ``debug`` refusals say why exactly, which helps an attacker too: never
+    in production. Verbs take ``app`` (an App or its id) when the hub has several.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Hub:
         clock: Clock | None = None,
         random: Random | None = None,
         max_connections: int | None = None,
+        debug: bool = False,
     ) -> None:
         if not apps:
             raise UsageError("a Hub needs at least one App: Hub(App(id=..., key=..., secret=...))")
@@ -84,6 +86,7 @@ class Hub:
             clock=clock or SystemClock(),
             random=random,
             max_connections=max_connections,
+            debug=debug,
         )
         self._stop: anyio.Event | None = None
         self._tasks: anyio.abc.TaskGroup | None = None

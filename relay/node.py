@@ -95,7 +95,9 @@ class Node:
         clock: Clock,
         random: Random | None,
         max_connections: int | None,
+        debug: bool,
     ) -> None:
+        self.debug = debug
         self.broker = broker
         self.directory = directory
         self.clock = clock
@@ -155,7 +157,11 @@ class Node:
         tenant.connections[session.socket_id] = connection
         connection.send(messages.connection_established(session.socket_id, app.activity_timeout))
         self.schedule(connection, self.clock.now() + app.activity_timeout)
-        self.journal.record(Connected(app=app.id, time=self.clock.time(), socket_id=session.socket_id))
+        try:
+            self.journal.record(Connected(app=app.id, time=self.clock.time(), socket_id=session.socket_id))
+        except BaseException:  # whoever owns the socket is not told of a connection that is in
+            connection.disconnected()
+            raise
         return connection
 
     @property

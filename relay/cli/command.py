@@ -58,7 +58,7 @@ def _serve(config: Config) -> int:
     application, server = web.Application(), config.server
     setup(
         application,
-        Hub(*config.apps),
+        Hub(*config.apps, debug=server.debug),
         prefix=server.prefix,
         alone=True,
         forwarded_from=server.forwarded_from,

@@ -7,12 +7,12 @@ import argparse
 import msgspec
 
 from relay.app import App
-from relay.cli.parser import COUNTS, SWITCHES
+from relay.cli.parser import COUNTS, SECONDS, SWITCHES
 from relay.config import Config, ServerConfig, parse_config
 from relay.errors import UsageError
 
 _CREDENTIALS = ("app_id", "key", "secret")
-_SETTINGS = (*SWITCHES, "allowed_origins", "encryption_master_key", "slow_consumers", "flush_interval", *COUNTS)
+_SETTINGS = (*SWITCHES, "allowed_origins", "encryption_master_key", "slow_consumers", *SECONDS, *COUNTS)
 """Flags that stand for fields of every App."""
 _LISTS = ("allowed_origins", "forwarded_from")
 """Flags that may be given several times."""

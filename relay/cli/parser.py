@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from relay import __version__
 from relay.backlog import POLICIES
 
 SWITCHES = {
-    "client_events": "let clients send client- events",
-    "subscription_errors": "also send pusher:subscription_error after a refused subscribe",
-    "tls_only": "close clients that come without TLS with 4000",
+    "client_events": "let clients send client- events (default: no)",
+    "user_authentication": "let clients sign in as users (default: yes)",
+    "watchlists": "tell users when those on their watchlist come online and go offline (default: no)",
+    "subscription_counts": "tell the subscribers of a channel how many they are (default: no)",
+    "subscription_errors": "also send pusher:subscription_error after a refused subscribe (default: no)",
+    "tls_only": "close clients that come without TLS with 4000 (default: no)",
 }
-"""Fields of App that a flag turns on."""
+"""Fields of App that a flag turns on, and the same flag with ``--no-`` off."""
 
 COUNTS = {
     "activity_timeout": ("SECONDS", "silence after which a client is pinged (default: 120)"),
     "pong_timeout": ("SECONDS", "time a pinged client has to answer (default: 30)"),
+    "authorized_within": ("SECONDS", "time to sign in or to enter a private channel; else closed with 4009"),
     "max_connections": ("CONNECTIONS", "connections at once of one App; one more is closed with 4004"),
     "max_backlog": ("BYTES", "bytes that may wait for one client"),
     "max_backlog_frames": ("FRAMES", "frames that may wait for one client"),
@@ -29,12 +34,21 @@ COUNTS = {
     "max_user_id": ("CHARACTERS", "a user id (default: 128)"),
     "max_user_info_bytes": ("BYTES", "what is told about a user (default: 1024)"),
     "max_subscriptions": ("CHANNELS", "channels of one connection (default: 10000)"),
+    "max_watchlist": ("USERS", "users on one watchlist (default: 100)"),
+    "rest_rate": ("CALLS", "REST calls a second; one more is answered with 429"),
     "client_event_rate": ("EVENTS", "client events one connection may send a second (default: 10)"),
     "cache_ttl": ("SECONDS", "time that the last event of a cache channel is kept (default: 1800)"),
     "max_cached_channels": ("CHANNELS", "cache channels whose last event is kept (default: 10000)"),
     "max_cached_bytes": ("BYTES", "all events kept for cache channels (default: 16777216)"),
 }
 """Fields of App that are whole numbers above 0."""
+
+
+SECONDS = {
+    "flush_interval": (1, "to gather events of one client for (default: 0)"),
+    "offline_grace": (60, "that a user without a connection still counts as online (default: 2)"),
+}
+"""Fields of App that are seconds up to so many, fractions too."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,6 +84,10 @@ def _add_listening(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--tls-cert", metavar="FILE", help="certificate and its chain (PEM), read again on SIGHUP")
     group.add_argument("--tls-key", metavar="FILE", help="private key of the certificate (PEM)")
     trusted = "a proxy whose X-Forwarded-For and X-Forwarded-Proto count: an address, a network, or 'unix'; repeatable"
+    fallbacks = "serve clients that cannot use WebSockets over HTTP, below /pusher (default: yes)"
+    group.add_argument("--fallbacks", action=argparse.BooleanOptionalAction, default=None, help=fallbacks)
+    debug = "tell clients and callers why exactly they were refused; never where strangers can see it"
+    group.add_argument("--debug", action=argparse.BooleanOptionalAction, default=None, help=debug)
     group.add_argument("--forwarded-from", action="append", metavar="ADDRESS", help=trusted)
     per_address = "connections at once from one address; one more is closed with 4004"
     group.add_argument("--max-connections-per-address", type=_count, metavar="CONNECTIONS", help=per_address)
@@ -78,16 +96,15 @@ def _add_listening(group: argparse._ArgumentGroup) -> None:
 def _add_settings(group: argparse._ArgumentGroup) -> None:
     """Flags that stand for fields of every App."""
     for field, told in SWITCHES.items():
-        group.add_argument(_flag(field), action="store_true", default=None, help=told)
+        group.add_argument(_flag(field), action=argparse.BooleanOptionalAction, default=None, help=told)
     origins = "let only pages of this origin in, such as https://example.com; repeatable"
     group.add_argument("--allowed-origin", action="append", dest="allowed_origins", metavar="URL", help=origins)
     slow = "what becomes of clients that do not keep up (default: disconnect)"
     group.add_argument("--slow-consumers", choices=POLICIES, help=slow)
     master = "base64 of 32 bytes that the secrets of private-encrypted- channels are made from"
     group.add_argument("--encryption-master-key", metavar="BASE64", help=master)
-    group.add_argument(
-        "--flush-interval", type=_seconds, metavar="SECONDS", help="to gather events of one client for (default: 0)"
-    )
+    for field, (most, told) in SECONDS.items():
+        group.add_argument(_flag(field), type=partial(_seconds, most=most), metavar="SECONDS", help=told)
     for field, (unit, told) in COUNTS.items():
         group.add_argument(_flag(field), type=_count, metavar=unit, help=told)
 
@@ -108,11 +125,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, most: int) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    if not 0 <= seconds <= 1:
-        raise argparse.ArgumentTypeError(f"should be a number of seconds from 0 to 1, got {text!r}")
+    if not 0 <= seconds <= most:
+        raise argparse.ArgumentTypeError(f"should be a number of seconds from 0 to {most}, got {text!r}")
     return seconds

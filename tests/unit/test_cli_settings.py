@@ -19,6 +19,7 @@ OTHERS = {
     "encryption_master_key": (["--encryption-master-key", KEY], KEY),
     "slow_consumers": (["--slow-consumers", "latest_only"], "latest_only"),
     "flush_interval": (["--flush-interval", "0.5"], 0.5),
+    "offline_grace": (["--offline-grace", "0"], 0),
 }
 NO_FLAGS = {"id", "key", "secret", "enabled"}
 """Credentials have flags of their own; a server for a disabled App serves nobody."""
@@ -34,9 +35,11 @@ def test_every_field_of_an_app_is_a_flag():
 
 
 @pytest.mark.parametrize("field", SWITCHES)
-def test_switch_turns_its_field_on(field):
-    assert getattr(app_of(*CREDENTIALS), field) is False
-    assert getattr(app_of(*CREDENTIALS, "--" + field.replace("_", "-")), field) is True
+def test_switch_turns_its_field_on_and_off(field):
+    flag = field.replace("_", "-")
+    assert getattr(app_of(*CREDENTIALS), field) is (field == "user_authentication")
+    assert getattr(app_of(*CREDENTIALS, f"--{flag}"), field) is True
+    assert getattr(app_of(*CREDENTIALS, f"--no-{flag}"), field) is False
 
 
 @pytest.mark.parametrize("field", COUNTS)

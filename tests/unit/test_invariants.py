@@ -24,6 +24,7 @@ class Bent:
             clock=SystemClock(),
             random=None,
             max_connections=None,
+            debug=False,
         )
         self.tenant: Tenant = self.node.by_id[APP.id]
         self.connection: Connection = self.node.admit(
