@@ -10,6 +10,7 @@ from benchmarks.harness import charts, targets
 from benchmarks.harness.charts import YARDSTICKS, Grid, Row, cell, figure
 from benchmarks.harness.processes import ROOT
 from benchmarks.harness.results import Results
+from benchmarks.harness.tried import TRIED
 
 PAGE: Final = ROOT / "docs" / "explanation" / "benchmarks.md"
 PLOTS: Final = "benchmarks"
@@ -148,11 +149,15 @@ def _standings(results: Results, about: Mapping[str, About]) -> str:
 
 def _targets(results: Results) -> str:
     words = {True: "holds", False: "**does not hold**", None: "not measured"}
+    verdicts = targets.judge(results)
     lines = [
         [one.target.what, one.target.wanted, one.seen if one.holds is not None else "", words[one.holds]]
-        for one in targets.judge(results)
+        for one in verdicts
     ]
-    return f"## Targets\n\n{table(['what', 'wanted', 'seen', ''], lines, rule=LEFT)}"
+    missed = [one.target.what for one in verdicts if one.holds is False]
+    tried = [f"- **{what}.** {text}" for what in missed for name, text in TRIED.items() if what.startswith(name)]
+    told = "\nWhat was tried where a target does not hold:\n\n" + "\n".join(tried) + "\n" if tried else ""
+    return f"## Targets\n\n{table(['what', 'wanted', 'seen', ''], lines, rule=LEFT)}{told}"
 
 
 def _circumstances(results: Results) -> str:

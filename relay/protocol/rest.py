@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import unquote
 
 import msgspec
@@ -112,7 +113,8 @@ def parse(request: Request, find: Callable[[str], App | None], now: float) -> Ca
     """
     raw_path, _, raw_query = request.target.partition("?")
     route, parameters = _route(request.method, _unmounted(request, raw_path))
-    key = dict(signing.parse_query(raw_query)).get("auth_key")
+    parsed = signing.parse_query(raw_query)
+    key = dict(parsed).get("auth_key")
     if not key:
         raise RequestError(401, "Missing parameter: auth_key")
     app = find(key)
@@ -121,7 +123,7 @@ def parse(request: Request, find: Callable[[str], App | None], now: float) -> Ca
     app_id = parameters.get("app_id", app.id)
     if app_id != app.id:
         raise RequestError(404, f"Unknown app id {app_id[:40]!r} for this auth_key")
-    query = _Query(_verified(request, app, now))
+    query = _Query(_verified(request, app, now, parsed))
     if not app.enabled:
         raise RequestError(403, "App is disabled")
     return route(_Arguments(app, parameters, query, request.body))
@@ -131,16 +133,19 @@ def _unmounted(request: Request, path: str) -> str:
     return path.removeprefix(request.mount) if request.mount else path
 
 
-def _verified(request: Request, app: App, now: float) -> signing.Query:
+def _verified(request: Request, app: App, now: float, parsed: signing.Query) -> signing.Query:
     """The query. Some SDKs sign the path without the prefix that the API is mounted under, some with it."""
     raw_path, _, raw_query = request.target.partition("?")
     path = _unmounted(request, raw_path)
+    verify = partial(
+        signing.verify_rest, app, request.method, raw_query=raw_query, body=request.body, now=now, parsed=parsed
+    )
     try:
-        return signing.verify_rest(app, request.method, path, raw_query=raw_query, body=request.body, now=now)
+        return verify(path)
     except RequestError:
         if path == raw_path:
             raise
-        return signing.verify_rest(app, request.method, raw_path, raw_query=raw_query, body=request.body, now=now)
+        return verify(raw_path)
 
 
 class _Query:

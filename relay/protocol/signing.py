@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
@@ -25,7 +26,7 @@ _LONGEST_STRING = 400
 
 def sign(secret: str, text: str) -> str:
     """Lower-case hex HMAC-SHA256 of ``text``."""
-    return hmac.new(secret.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), text.encode("utf-8", "surrogateescape"), "sha256").hex()
 
 
 def _same(expected: str, given: str) -> bool:
@@ -103,20 +104,23 @@ def _cut(value: str, most: int = 64) -> str:
 
 
 Query = Sequence[tuple[str, str]]
+_key = itemgetter(0)
 
 
 def parse_query(raw: str, *, plus_is_space: bool = False) -> list[tuple[str, str]]:
     """Key and value of a query, URL-decoded, in the order they came; values may come escaped or raw."""
+    pairs = [part.partition("=") for part in raw.split("&") if part]
+    if "%" not in raw and not plus_is_space:  # as most SDKs send it
+        return [(key, value) for key, _, value in pairs]
     decode = unquote_plus if plus_is_space else unquote
-    pairs = (part.partition("=") for part in raw.split("&") if part)
     return [(decode(key), decode(value)) for key, _, value in pairs]
 
 
 def rest_string(method: str, path: str, query: Query) -> str:
     """What a REST call signs: lower-cased sorted keys, values unescaped, ``auth_signature`` left out."""
-    pairs = [(key.lower(), value) for key, value in query]
-    pairs = sorted((pair for pair in pairs if pair[0] != "auth_signature"), key=lambda pair: pair[0])
-    return f"{method.upper()}\n{path}\n{'&'.join(f'{key}={value}' for key, value in pairs)}"
+    pairs = [(lower, value) for key, value in query if (lower := key.lower()) != "auth_signature"]
+    pairs.sort(key=_key)
+    return f"{method.upper()}\n{path}\n{'&'.join(map('='.join, pairs))}"
 
 
 def sign_rest(app: App, method: str, path: str, *, query: Query, body: bytes, now: float) -> list[tuple[str, str]]:
@@ -131,13 +135,17 @@ def sign_rest(app: App, method: str, path: str, *, query: Query, body: bytes, no
     return [*signed, ("auth_signature", sign(app.secret, rest_string(method, path, signed)))]
 
 
-def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes, now: float) -> Query:
+def verify_rest(
+    app: App, method: str, path: str, *, raw_query: str, body: bytes, now: float, parsed: Query | None = None
+) -> Query:
     """Check one REST call, in the order of protocol 6.7; ``path`` is as received, ``now`` in Unix seconds.
 
-    The caller has found ``app`` by ``auth_key``. Returns the query as its sender meant it. Raises
-    :class:`RequestError` 401 with hosted's wording.
+    ``parsed`` is ``raw_query`` as :func:`parse_query` reads it, if that is done already. The caller has found ``app``
+    by ``auth_key``. Returns the query as its sender meant it. Raises :class:`RequestError` 401 with hosted's wording.
     """
-    query = dict(parse_query(raw_query))
+    if parsed is None:
+        parsed = parse_query(raw_query)
+    query = dict(parsed)
     if "auth_version" not in query:
         raise RequestError(401, "Version required")
     if query["auth_version"] != "1.0":
@@ -151,10 +159,10 @@ def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes
     given = query.get("auth_signature")
     if given is None:
         raise RequestError(401, "Missing parameter: auth_signature")
-    for meant, string in _candidates(method, path, raw_query):
+    for meant, string in _candidates(method, path, raw_query, parsed):
         if _same(sign(app.secret, string), given.lower()):
             return meant
-    shown = rest_string(method, path, parse_query(raw_query)).replace("\n", "\\n")
+    shown = rest_string(method, path, parsed).replace("\n", "\\n")
     raise RequestError(
         401,
         f'Invalid signature: you should have sent HmacSHA256Hex("{shown}", your_secret_key),'
@@ -162,13 +170,16 @@ def verify_rest(app: App, method: str, path: str, *, raw_query: str, body: bytes
     )
 
 
-def _candidates(method: str, path: str, raw_query: str) -> Iterator[tuple[Query, str]]:
-    """Strings a well-meaning SDK may have signed: path raw, decoded or without a mount prefix; ``+`` both ways."""
+def _candidates(method: str, path: str, raw_query: str, parsed: Query) -> Iterator[tuple[Query, str]]:
+    """Strings a well-meaning SDK may have signed, the likely one first: path raw, decoded or without a mount
+    prefix; ``+`` both ways.
+    """
+    yield parsed, rest_string(method, path, parsed)
     mounted = path.find("/apps/")
-    paths = [path, unquote(path), path[mounted:] if mounted > 0 else path]
-    for plus_is_space in (False, True) if "+" in raw_query else (False,):
-        query = parse_query(raw_query, plus_is_space=plus_is_space)
-        for candidate in dict.fromkeys(paths):
+    paths = dict.fromkeys((path, unquote(path), path[mounted:] if mounted > 0 else path))
+    queries = [parsed, parse_query(raw_query, plus_is_space=True)] if "+" in raw_query else [parsed]
+    for query in queries:
+        for candidate in paths:
             yield query, rest_string(method, candidate, query)
 
 

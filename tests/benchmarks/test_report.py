@@ -11,6 +11,8 @@ from benchmarks.harness import charts, report, tables
 from benchmarks.harness.commands import about
 from benchmarks.harness.plots import spread
 from benchmarks.harness.report import About
+from benchmarks.harness.targets import TARGETS
+from benchmarks.harness.tried import TRIED
 from tests.benchmarks.made import results, samples
 
 ONE, FORTY = "1,000 subscribers, 1 a tick", "1,000 subscribers, 40 a tick"
@@ -126,3 +128,8 @@ def test_the_terminal_shows_the_same():
 )
 def test_labels_are_pushed_apart_as_little_as_can_be(wanted, places):
     assert spread(wanted, gap=0.1) == pytest.approx(places)
+
+
+def test_what_was_tried_belongs_to_a_target():
+    names = [target.what for target in TARGETS]
+    assert all(any(name.startswith(tried) for name in names) for tried in TRIED)
