@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 _SAME_WRITES = (
-    "Nothing was tried for this alone. A channel's events are written in one turn, or a few of 128 sockets, by the same system"
-    " calls that others make; the median receiver waits for half of them."
+    "Writing to the sockets past the loop's transports, with `os.write`: 7.18 µs instead of 7.34 to 7.45 for a write to"
+    " each of 1,000, which is under 3 % and not worth its risk. A channel's events are written in one turn, or a few of"
+    " 128 sockets, by the same system calls that others make; the median receiver waits for half of them."
 )
 
 TRIED: Final = {
