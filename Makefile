@@ -4,12 +4,13 @@ HOST ?= 127.0.0.1
 PORT ?= 6001
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
+URL ?= $(CONFORMANCE_URL)
 
 BIN := .venv/bin
 NODE_MODULES := tests/e2e/js/node_modules/.stamp examples/demo/node_modules/.stamp
 SOURCES = $(wildcard relay relay_transports benchmarks examples tests)
 
-.PHONY: help setup serve test test-plugins test-pythons autobahn check fmt bench bench-quick docs clean debian
+.PHONY: help setup serve test test-plugins test-pythons autobahn conformance check fmt bench bench-quick docs clean debian
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +36,11 @@ autobahn: .venv/.dev ## let the Autobahn test suite judge the WebSocket server; 
 	.ci/autobahn
 	$(BIN)/python -m tests.autobahn.suite $(ARGS)
 
+conformance: export CONFORMANCE_URL = $(URL)
+conformance: .venv/.dev tests/conformance/js/node_modules/.stamp debian ## let every client judge Relay, write the page; URL=https://KEY:SECRET@HOST/apps/ID judges another server
+	.ci/conformance-environments
+	$(BIN)/python -m tests.conformance $(ARGS)
+
 check: .venv/.dev ## check format, lint, types and layers; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -56,7 +62,7 @@ docs: .venv/.dev ## build the documentation into docs/_build
 	@echo docs/_build/index.html
 
 clean: ## remove everything the targets made
-	rm -rf .venv .venvs build dist docs/_build tests/e2e/js/node_modules examples/demo/node_modules
+	rm -rf .venv .venvs build dist docs/_build tests/e2e/js/node_modules tests/conformance/js/node_modules examples/demo/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find $(SOURCES) docs -name __pycache__ -prune -exec rm -rf {} +
 

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relay.app import App
+    from relay.audience import EventStream
     from relay.client.publisher import Publisher
     from relay.connection import Connection
+    from relay.endpoint import WebhookEndpoint
     from relay.errors import (
         BrokerError,
         BrokerUnavailable,
         CloseCode,
         Disconnect,
+        FellBehind,
         HubClosed,
         ProtocolError,
         Refused,
@@ -22,20 +25,25 @@ if TYPE_CHECKING:
         UsageError,
     )
     from relay.hub import ChannelInfo, Hub
+    from relay.listeners import FactStream, Listener
     from relay.protocol.events import Event
     from relay.protocol.messages import Member, User
+    from relay.protocol.received import ReceivedEvent
     from relay.receipts import ChannelReceipt, Receipt
 else:
     # The pytest plugin lives in here and is loaded into every project's tests: a name is imported when it is used.
     _MODULES = {
         "relay.app": ("App",),
+        "relay.audience": ("EventStream",),
         "relay.client.publisher": ("Publisher",),
         "relay.connection": ("Connection",),
+        "relay.endpoint": ("WebhookEndpoint",),
         "relay.errors": (
             "BrokerError",
             "BrokerUnavailable",
             "CloseCode",
             "Disconnect",
+            "FellBehind",
             "HubClosed",
             "ProtocolError",
             "Refused",
@@ -47,7 +55,9 @@ else:
         ),
         "relay.hub": ("ChannelInfo", "Hub"),
         "relay.protocol.events": ("Event",),
+        "relay.listeners": ("FactStream", "Listener"),
         "relay.protocol.messages": ("Member", "User"),
+        "relay.protocol.received": ("ReceivedEvent",),
         "relay.receipts": ("ChannelReceipt", "Receipt"),
     }
     _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -74,12 +84,17 @@ __all__ = [
     "Connection",
     "Disconnect",
     "Event",
+    "EventStream",
+    "FactStream",
+    "FellBehind",
     "Hub",
     "HubClosed",
+    "Listener",
     "Member",
     "ProtocolError",
     "Publisher",
     "Receipt",
+    "ReceivedEvent",
     "Refused",
     "RelayError",
     "RequestError",
@@ -87,5 +102,6 @@ __all__ = [
     "TooLarge",
     "UsageError",
     "User",
+    "WebhookEndpoint",
     "__version__",
 ]

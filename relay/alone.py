@@ -31,9 +31,13 @@ def join(channel: Channel[Connection], member: Identity | None, *, max_members: 
 def leave(channel: Channel[Connection] | None, user_id: str | None) -> Left:
     """What ``Directory.leave`` would say; ``channel`` is what is left of it here."""
     if channel is None or channel.told is None:
-        return Left(channel is None, channel is None and user_id is not None)
+        return Left(channel is None, channel is None and user_id is not None, count=_count(channel))
     last_for_user = not any(_user_of(connection, channel.name) == user_id for connection in channel.transports.values())
-    return Left(False, last_for_user, channel.told.step)
+    return Left(False, last_for_user, channel.told.step, _count(channel))
+
+
+def _count(channel: Channel[Connection] | None) -> int:
+    return 0 if channel is None else len(channel.transports)
 
 
 def _user_of(connection: Connection, channel: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.errors import BrokerError, HubClosed, RequestError
+from relay.explain import Cause, explain_request, tell
 from relay.hub import ChannelInfo, Hub
 from relay.protocol import names, rest
 from relay.protocol.rest import Call, Request, Response
@@ -12,7 +13,7 @@ from relay.receipts import Receipt
 async def respond(hub: Hub, request: Request) -> Response:
     """Answer one request: 200 with a JSON object, or the documented status with one line of plain text."""
     try:
-        call = rest.parse(request, hub.app_of, hub.clock.time())
+        call = _parsed(hub, request)
         return await _perform(hub, call)
     except RequestError as error:
         return rest.failure(error)
@@ -20,6 +21,18 @@ async def respond(hub: Hub, request: Request) -> Response:
         return rest.failure(RequestError(503, "Not accepting requests now"))
     except BrokerError:
         return rest.failure(RequestError(503, "The other nodes cannot be asked now: try again later"))
+
+
+def _parsed(hub: Hub, request: Request) -> Call:
+    """What ``request`` asks for; a hub with ``debug`` says more about one that proves nothing."""
+    now = hub.clock.time()
+    try:
+        return rest.parse(request, hub.app_of, now, hub.charge)
+    except RequestError as error:
+        explanation = explain_request(hub.apps, request, now) if hub.debug and error.status in (400, 401) else None
+        if explanation is None or (error.status == 400 and explanation.cause is not Cause.WRONG_KEY):
+            raise
+        raise RequestError(error.status, tell(error.message, explanation)) from None
 
 
 async def _perform(hub: Hub, call: Call) -> Response:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from relay.backlog import POLICIES, Policy
+from relay.endpoint import WebhookEndpoint
 from relay.errors import UsageError
 
 _URL_FORM = "https://KEY:SECRET@HOST/apps/APP_ID"
@@ -46,6 +47,7 @@ _switches = (
     "watchlists",
     "subscription_counts",
     "subscription_errors",
+    "webhook_private_addresses",
 )
 
 
@@ -137,6 +139,10 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Cache channels whose last event is kept; the one that was published longest ago makes room for one more."""
     max_cached_bytes: int = 16 << 20
     """Bytes of all kept events and the names of their channels; room is made in the same way."""
+    webhooks: tuple[WebhookEndpoint, ...] = ()
+    """Who is told over HTTP what happens (protocol 7). Nobody by default."""
+    webhook_private_addresses: bool = True
+    """False sends no webhook to an address that is not public: not to this machine, not into its own network."""
 
     def __post_init__(self) -> None:
         for field in ("id", "key", "secret"):
@@ -161,6 +167,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             or _no_seconds("flush_interval", self.flush_interval, 1)
             or _no_seconds("offline_grace", self.offline_grace, 60)
             or _no_master_key(self.encryption_master_key)
+            or _no_webhooks(self.webhooks)
         ):
             raise UsageError(problem)
 
@@ -244,6 +251,10 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         check_keys(table, cls.__struct_fields__, where)
         if problem := _no_policy(table.get("slow_consumers", POLICIES[0])):  # msgspec would not tell what is allowed
             raise UsageError(where + problem)
+        endpoints = table.get("webhooks")
+        for number, endpoint in enumerate(endpoints if isinstance(endpoints, list | tuple) else ()):
+            if isinstance(endpoint, Mapping):  # else msgspec tells
+                check_keys(endpoint, WebhookEndpoint.__struct_fields__, f"{where}webhooks[{number}]: ")
         try:
             return msgspec.convert(table, cls)
         except msgspec.ValidationError as error:
@@ -303,6 +314,14 @@ def _no_origins(value: object) -> str | None:
         if origin.endswith(_DEFAULT_PORTS.get(origin.partition(":")[0], "/")):
             return f"App.allowed_origins is what browsers send: they leave the default port out, and so must {origin!r}"
     return None
+
+
+def _no_webhooks(value: object) -> str | None:
+    """What is wrong with ``value`` as receivers of webhooks, if anything is."""
+    if isinstance(value, tuple) and all(isinstance(endpoint, WebhookEndpoint) for endpoint in value):
+        return None
+    seen = type(value).__name__ if not isinstance(value, tuple) else [type(endpoint).__name__ for endpoint in value]
+    return f"App.webhooks must be a tuple of WebhookEndpoint, got {seen}"
 
 
 def check_keys(table: Mapping[str, object], allowed: Sequence[str], where: str) -> None:

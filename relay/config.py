@@ -29,6 +29,14 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """Whether clients that cannot use WebSockets are served over HTTP, below ``/pusher`` (protocol 9)."""
     debug: bool = False
     """Whether refusals say why exactly. What they say helps an attacker too: never in production."""
+    workers: int = 1
+    """Processes that share the address; more than one needs a ``cluster``."""
+    cluster: str | None = None
+    """URL of the engine that links this hub to other nodes: ``redis://HOST:PORT`` or ``nats://HOST:PORT``."""
+    metrics: bool | None = None
+    """Whether ``/metrics`` is served, for Prometheus; None: where the ``prometheus`` extra is installed."""
+    drain: float = 10.0
+    """Seconds over which clients are sent away when the server ends, so that they do not all come back at once."""
     forwarded_from: tuple[str, ...] = ()
     """Proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` count: addresses, networks, or ``unix``."""
     max_connections_per_address: int | None = None
@@ -55,8 +63,23 @@ class ServerConfig(msgspec.Struct, frozen=True):
             given, missing = ("certificate", "tls_key") if self.tls_key is None else ("key", "tls_cert")
             flag = missing.replace("_", "-")
             raise UsageError(f"TLS needs a certificate and its key, and only the {given} is given: add --{flag}")
+        if not 0 <= self.drain <= 3600:
+            raise UsageError(f"server: drain is a number of seconds from 0 to 3600, got {self.drain}")
+        self._check_workers()
         if self.tls_cert is not None and self.address is None:
             raise UsageError("a Unix socket is served without TLS: add --port to serve an address too")
+
+    def _check_workers(self) -> None:
+        """Workers must know of each other's clients, and share an address."""
+        if self.workers < 1:
+            raise UsageError(f"server: workers is a whole number above 0, got {self.workers}")
+        if self.workers > 1 and self.cluster is None:
+            raise UsageError(
+                f"{self.workers} workers would each know only their own clients, and events would not reach the others:"
+                " add --cluster redis://HOST:PORT, or leave --workers at 1"
+            )
+        if self.workers > 1 and self.unix is not None:
+            raise UsageError("workers share an address and cannot share a Unix socket: leave out --unix, or --workers")
 
 
 class Config(msgspec.Struct, frozen=True):

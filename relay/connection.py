@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from relay import facts
-from relay.errors import CloseCode, Disconnect, Refused
+from relay import facts, users
+from relay.errors import CloseCode, Disconnect, Refused, Unproven
+from relay.explain import explain_message, tell
 from relay.membership import Departure, detach, join, leave
 from relay.protocol import messages, names
 from relay.protocol.messages import Member
@@ -16,6 +18,7 @@ from relay.publishing import publish
 from relay.transport import Transport
 
 if TYPE_CHECKING:
+    from relay.explain import Explanation
     from relay.node import Node, Tenant
 
 _LONGEST_REMEMBERED = 1000
@@ -40,7 +43,19 @@ class Connection:
     that are no messages.
     """
 
-    __slots__ = ("_last_heard", "_lost", "_node", "_pinged", "authorize", "closed", "session", "tenant", "transport")
+    __slots__ = (
+        "_authorized_by",
+        "_last_heard",
+        "_lost",
+        "_node",
+        "_pinged",
+        "_pong_by",
+        "authorize",
+        "closed",
+        "session",
+        "tenant",
+        "transport",
+    )
 
     def __init__(
         self, node: Node, tenant: Tenant, transport: Transport, session: Session, authorize: Authorize | None
@@ -53,6 +68,10 @@ class Connection:
         self.closed = False
         self._last_heard = node.clock.now()
         self._pinged = False
+        self._pong_by = math.inf
+        within = tenant.app.authorized_within
+        self._authorized_by = math.inf if within is None else self._last_heard + within
+        """When a connection that proved nothing yet is closed (protocol 4.4)."""
         self._lost = 0
 
     @property
@@ -69,7 +88,15 @@ class Connection:
         self._last_heard = self._node.clock.now()
         if self._pinged:
             self._pinged = False
-            self._node.schedule(self, self._last_heard + self.tenant.app.activity_timeout)
+            self.start_waiting()
+
+    def start_waiting(self) -> None:
+        """The client was heard just now: be called when it has been silent for too long, or not authorized."""
+        self._node.schedule(self, min(self._last_heard + self.tenant.app.activity_timeout, self._authorized_by))
+
+    def authorized(self) -> None:
+        """The client signed in or is in a private or presence channel: it may stay (protocol 4.4)."""
+        self._authorized_by = math.inf
 
     async def receive(self, text: str | bytes) -> None:
         """Handle one message of the client. Bad input is answered, never raised.
@@ -86,7 +113,7 @@ class Connection:
                 if action is not None:
                     await self._perform(action)
             except Refused as refused:
-                self.refuse(refused)
+                self.refuse(refused, self._explained(refused, text) if self._node.debug else None)
             except Disconnect as disconnect:
                 self.turn_out(disconnect)
             except Exception:  # noqa: BLE001 - a mistake of ours ends one connection, and nobody else's
@@ -115,21 +142,24 @@ class Connection:
             self._end(code, reason)
 
     def expire(self, now: float) -> None:
-        """Its deadline came: ping a silent client, close one that did not answer (protocol 1.6)."""
+        """Its deadline came: ping a silent client, close one that did not answer (protocol 1.6), or proved nothing."""
         app = self.tenant.app
-        if self._pinged:
-            self.close(CloseCode.PONG_MISSED, "Pong reply not received")
+        if self._authorized_by <= now:
+            self.turn_out(Disconnect("Connection not authorized within timeout", CloseCode.UNAUTHORIZED))
             return
-        due = self._last_heard + app.activity_timeout
+        due = self._pong_by if self._pinged else self._last_heard + app.activity_timeout
         if due <= now:
+            if self._pinged:
+                self.close(CloseCode.PONG_MISSED, "Pong reply not received")
+                return
             ping = self.transport.framing.ping
             if ping is None:
                 self.close(CloseCode.INACTIVE, "Closed after inactivity")
                 return
             self.transport.send(ping)
             self._pinged = True
-            due = now + app.pong_timeout
-        self._node.schedule(self, due)
+            due = self._pong_by = now + app.pong_timeout
+        self._node.schedule(self, min(due, self._authorized_by))
 
     def overflow(self) -> None:
         """For its transport, in the middle of fan-out: it can take no more."""
@@ -182,7 +212,7 @@ class Connection:
             case Publish():
                 await self._publish(action)
             case Signin():
-                self._signed_in(action)
+                await self._signed_in(action)
 
     async def _publish(self, action: Publish) -> None:
         self._node.journal.record(
@@ -193,12 +223,14 @@ class Connection:
                 channel=action.channel,
                 event=action.event,
                 user_id=action.user_id,
+                text=action.text,
             )
         )
         await publish(self._node, self.tenant, action.channel, action.text, self.socket_id)
 
-    def _signed_in(self, action: Signin) -> None:
+    async def _signed_in(self, action: Signin) -> None:
         user_id = action.user.user_id
+        self.authorized()
         self.tenant.users.setdefault(user_id, {})[self] = None
         self.send(action.text)
         self._node.journal.record(
@@ -206,17 +238,21 @@ class Connection:
                 app=self.tenant.app.id, time=self._node.clock.time(), socket_id=self.socket_id, user_id=user_id
             )
         )
+        if action.excess is not None:
+            self.refuse(action.excess)
+        await users.signed_in(self._node, self, user_id, action.watchlist)
 
     def turn_out(self, disconnect: Disconnect) -> None:
         """Tell the client why it cannot stay, then close it (protocol 1.7)."""
         self.send(messages.error(disconnect.message, disconnect.code))
         self.close(disconnect.code, disconnect.message)
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused, explanation: Explanation | None = None) -> None:
         """Answer what the client asked for with why it may not have it (protocol 1.8)."""
-        self.send(messages.error(refused.message, refused.code))
+        message = refused.message if explanation is None else tell(refused.message, explanation)
+        self.send(messages.error(message, refused.code))
         if self.tenant.app.subscription_errors and refused.channel is not None:
-            self.send(messages.subscription_error(refused.channel, refused.message))
+            self.send(messages.subscription_error(refused.channel, message))
         self._node.journal.record(
             facts.RefusedRequest(
                 app=self.tenant.app.id,
@@ -224,8 +260,16 @@ class Connection:
                 socket_id=self.socket_id,
                 reason=refused.message[:_LONGEST_REMEMBERED],
                 channel=refused.channel and refused.channel[: names.MAX_EVENT_NAME],
+                explanation=None if explanation is None else str(explanation),
             )
         )
+
+    def _explained(self, refused: Refused, text: str | bytes) -> Explanation | None:
+        """What was wrong with the proof in ``text``, if that is why it is refused."""
+        if not isinstance(refused, Unproven):
+            return None
+        others = [tenant.app for tenant in self._node.tenants if tenant is not self.tenant]
+        return explain_message(self.tenant.app, self.socket_id, text, others=others)
 
     def _end(self, code: int | None, reason: str) -> None:
         if self.closed:
@@ -239,6 +283,7 @@ class Connection:
             if (subscription := detach(self, channel)) is not None:
                 subscriptions[channel] = subscription
         self._node.depart_soon(Departure(self.tenant, self.socket_id, subscriptions))
+        users.depart(self._node, self)
         self._node.journal.record(
             facts.Disconnected(
                 app=self.tenant.app.id,

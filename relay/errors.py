@@ -6,8 +6,10 @@
     ├── UsageError            the embedding program is wrong; also a ValueError
     │   └── TooLarge          an event whose data exceeds the App's limit (REST answers 413)
     ├── HubClosed             a verb was used before the hub runs, or after it stopped
+    ├── FellBehind            application code read the events it subscribed to too slowly; .lost
     ├── ProtocolError         the client is wrong; .code, .message
     │   ├── Refused           the client gets pusher:error, its connection stays
+    │   │   └── Unproven      it did not prove that it may: auth is missing or wrong; see relay.explain
     │   └── Disconnect        the client is closed; .retry says when it may come back
     ├── RequestError          the REST caller is wrong; .status, .message
     │   ├── Unauthorized      401, 403: key, secret or clock do not fit, or the App may not
@@ -50,6 +52,9 @@ class CloseCode(enum.IntEnum):
 CLIENT_EVENT_RATE = 4301
 """Code of the pusher:error for client events sent too fast. Never a close code (protocol 1.7)."""
 
+WATCHLIST_TOO_LONG = 4302
+"""Code of the pusher:error for a watchlist that is not watched to its end. Never a close code either."""
+
 POLICY_VIOLATION = 1008
 """RFC 6455's own code, for a client that sends nothing but rubbish. pusher-js comes back after 1 s."""
 
@@ -78,6 +83,18 @@ class HubClosed(RelayError):
     """The hub does not run: use ``async with hub``, ``hub.run()`` or a transport's ``setup`` first."""
 
 
+class FellBehind(RelayError):
+    """Application code read too slowly: its subscription to ``channels`` ended, and ``lost`` events are gone so far."""
+
+    def __init__(self, channels: str, lost: int) -> None:
+        super().__init__(
+            f"the reader of {channels} fell behind and lost {lost} events: read faster, raise App.max_backlog and"
+            " max_backlog_frames, or let App.slow_consumers drop events"
+        )
+        self.channels = channels
+        self.lost = lost
+
+
 class ProtocolError(RelayError):
     """A client broke a rule of the protocol.
 
@@ -100,6 +117,10 @@ class Refused(ProtocolError):
     def __init__(self, message: str, code: int | None = None, *, channel: str | None = None) -> None:
         super().__init__(message, code)
         self.channel = channel
+
+
+class Unproven(Refused):
+    """A client did not prove that it may have what it asks for: its ``auth`` is missing or wrong (protocol 2.3)."""
 
 
 class Disconnect(ProtocolError):

@@ -92,9 +92,8 @@ def broadcast(transports: Iterable[Transport], text: bytes, excluded: Transport 
 
 def _share(transports: Collection[Transport], text: bytes) -> Batch | None:
     """Queue ``text`` as the first of a batch; None where nothing can be shared."""
-    framing = next(iter(transports)).framing
-    frame = framing.frame(text)
-    if not framing.shares or len(frame) > ROOM:
+    framing = next((one.framing for one in transports if one.framing.shares), None)
+    if framing is None or len(frame := framing.frame(text)) > ROOM:
         broadcast(transports, text)
         return None
     batch = Batch(framing, frame)

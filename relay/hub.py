@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING
 
-import anyio
-import anyio.abc
 import msgspec
 
 from relay import caching, invariants
@@ -15,13 +12,15 @@ from relay.app import App
 from relay.caching import CachedEvent
 from relay.clock import Clock, SystemClock
 from relay.cluster.broker import Broker, Envelope
+from relay.cluster.cluster import Cluster
 from relay.cluster.directory import Directory, Occupancy
 from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Authorize, Connection, turn_away
-from relay.errors import CloseCode, Disconnect, HubClosed, UsageError
-from relay.facts import Fact, Journal, Unsubscribe
-from relay.metrics import Stats
-from relay.node import Node, Tenant, run_now
+from relay.errors import CloseCode, Disconnect, RateLimited, UsageError
+from relay.facts import Journal
+from relay.hearing import Hearing
+from relay.metrics import Stats, Totals
+from relay.node import Node
 from relay.protocol import authorization, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info, encrypted
 from relay.protocol.messages import Member, User
@@ -32,11 +31,6 @@ from relay.transport import Transport
 
 if TYPE_CHECKING:
     from random import Random
-
-F = TypeVar("F", bound=Fact)
-
-_CLOSING_SECONDS = 5.0
-"""How long a closing hub waits for work under way, such as an authorizer that hangs."""
 
 
 class ChannelInfo(msgspec.Struct, frozen=True):
@@ -49,7 +43,7 @@ class ChannelInfo(msgspec.Struct, frozen=True):
     cache: CachedEvent | None = None
 
 
-class Hub:
+class Hub(Hearing):
     """Channels, presence and fan-out for one or more Apps, whatever transports their clients use.
 
     Build it anywhere, at import time if you like; nothing happens until it runs::
@@ -61,10 +55,10 @@ class Hub:
 
     ``relay_transports.aiohttp.setup(app, hub)`` runs it together with an aiohttp application.
 
-    ``broker`` and ``directory`` link it to other nodes (none by default). ``clock`` and ``random`` are
-    where time, socket ids and the nonces of encrypted events come from. ``max_connections`` bounds this
-    process: one more is closed with 4100. With ``debug`` refusals say why exactly, which helps an attacker too: never
-    in production. Verbs take ``app`` (an App or its id) when the hub has several.
+    ``cluster`` links it to other nodes (none by default); so do ``broker`` and ``directory``, one by one.
+    ``clock`` and ``random`` are where time, socket ids and the nonces of encrypted events come from.
+    ``max_connections`` bounds this process: one more is closed with 4100. With ``debug`` refusals say why exactly,
+    which helps an attacker too: never in production. Verbs take ``app`` (an App or its id) when the hub has several.
     """
 
     def __init__(
@@ -72,6 +66,7 @@ class Hub:
         *apps: App,
         broker: Broker | None = None,
         directory: Directory | None = None,
+        cluster: Cluster | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
         max_connections: int | None = None,
@@ -79,7 +74,11 @@ class Hub:
     ) -> None:
         if not apps:
             raise UsageError("a Hub needs at least one App: Hub(App(id=..., key=..., secret=...))")
-        self._node = Node(
+        if cluster is not None:
+            if broker is not None or directory is not None:
+                raise UsageError("cluster= brings a broker and a directory: give it alone, or give those two")
+            broker, directory = cluster.broker, cluster.directory
+        node = Node(
             apps,
             broker=broker or LocalBroker(),
             directory=directory or LocalDirectory(),
@@ -88,91 +87,7 @@ class Hub:
             max_connections=max_connections,
             debug=debug,
         )
-        self._stop: anyio.Event | None = None
-        self._tasks: anyio.abc.TaskGroup | None = None
-        self._detach: Callable[[], None] = lambda: None
-
-    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Be alive until ``close`` is called, then close the clients with 4200 and finish what is under way.
-
-        Reports ``started`` when verbs and connections are welcome.
-        """
-        if self._stop is not None:
-            raise UsageError("this hub runs already")
-        self._stop = anyio.Event()
-        node = self._node
-        detach = node.clock.attach(self.settle, node.deadlines.next)
-        try:
-            await node.broker.start(node.receive)
-            async with anyio.create_task_group() as tasks:
-                node.tasks = tasks
-                tasks.start_soon(node.keep_departing)
-                tasks.start_soon(node.keep_time)
-                task_status.started()
-                try:
-                    await self._stop.wait()
-                    with anyio.move_on_after(_CLOSING_SECONDS):
-                        await node.settle()
-                finally:
-                    node.finishing.hurry(_CLOSING_SECONDS)
-                tasks.cancel_scope.cancel()
-        finally:
-            detach()
-            with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-                node.close_all()
-                node.tasks = None
-                await node.drain()
-                await node.broker.close()
-            node.tasks = self._stop = None
-
-    def close(self) -> None:
-        """Stop: clients are closed with 4200 now, ``run`` returns when the rest is done. Idempotent."""
-        if not self.running:
-            return
-        assert self._stop is not None
-        self._stop.set()
-        self._node.close_all()
-        if self._node.tasks is None:
-            self._detach()
-            self._stop = None
-
-    def step(self) -> None:
-        """Be alive without a task of its own: what would run in the background runs in ``settle``.
-
-        For tests that have a ManualClock and no place to keep a task; ends with ``close``. Broker and
-        directory must never suspend, as the local ones.
-        """
-        if self._stop is not None:
-            raise UsageError("this hub runs already")
-        self._stop = anyio.Event()
-        run_now(self._node.broker.start(self._node.receive))
-        self._detach = self._node.clock.attach(self.settle, self._node.deadlines.next)
-
-    @property
-    def running(self) -> bool:
-        """Whether verbs and connections are welcome."""
-        return self._stop is not None and not self._stop.is_set()
-
-    async def __aenter__(self) -> Self:
-        if self._stop is not None:
-            raise UsageError("this hub runs already")
-        tasks = anyio.create_task_group()
-        await tasks.__aenter__()
-        try:
-            await tasks.start(self.run)
-        except BaseException as error:
-            if not await tasks.__aexit__(type(error), error, error.__traceback__):
-                raise
-        self._tasks = tasks
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        tasks, self._tasks = self._tasks, None
-        assert tasks is not None
-        await tasks.__aexit__(None, None, None)  # an error of the block comes out as it is
+        super().__init__(node)
 
     @property
     def apps(self) -> tuple[App, ...]:
@@ -184,10 +99,21 @@ class Hub:
         tenant = self._node.by_key.get(key)
         return None if tenant is None else tenant.app
 
+    def charge(self, app: App) -> None:
+        """Note a REST call of ``app``. Raises :class:`RateLimited` when it makes more than its ``rest_rate``."""
+        if not self._find(app).may_call(self._node.clock.now()):
+            reason = f"Over the rate limit: this app may make {app.rest_rate} calls a second"
+            raise RateLimited(reason, retry_after=1)
+
     @property
     def clock(self) -> Clock:
         """Where this hub's time comes from."""
         return self._node.clock
+
+    @property
+    def debug(self) -> bool:
+        """Whether refusals say why exactly."""
+        return self._node.debug
 
     async def connect(
         self,
@@ -209,7 +135,9 @@ class Hub:
         :class:`Disconnect` is raised; there is nothing left to do then but to let the transport close.
         """
         try:
-            if not self.running:  # not 42xx: pusher-js would come back without a pause (protocol rule 6)
+            if (
+                not self.running or self._draining
+            ):  # not 42xx: pusher-js would come back without a pause (protocol rule 6)
                 raise Disconnect("Not accepting connections now", CloseCode.OVER_CAPACITY)
             return self._node.admit(key, transport, protocol, secure=secure, authorize=authorize, origin=origin)
         except Disconnect as disconnect:
@@ -318,10 +246,6 @@ class Hub:
         """What a user-auth endpoint answers to sign ``socket_id`` in as ``user`` (protocol 8.2)."""
         return authorization.authenticate_user(self._find(app).app, socket_id, user)
 
-    def on(self, fact: type[F], callback: Callable[[F], None]) -> Unsubscribe:
-        """Call ``callback`` for each fact of that type, as it happens; it must neither wait nor raise."""
-        return self._node.journal.on(fact, callback)
-
     @property
     def journal(self) -> Journal:
         """The latest facts."""
@@ -348,25 +272,14 @@ class Hub:
         tenants = self._node.tenants if app is None else [self._find(app)]
         return sum((invariants.stats(tenant) for tenant in tenants), Stats())
 
+    def totals(self, *, app: App | str | None = None) -> Totals:
+        """What happened on this node since the hub was made, for one App or all."""
+        tenants = self._node.tenants if app is None else [self._find(app)]
+        return sum((tenant.totals for tenant in tenants), Totals())
+
     def check(self) -> list[str]:
         """What is inconsistent between the registries, in words; empty when all is sound."""
         return invariants.check(self._node)
-
-    def _tenant(self, app: App | str | None) -> Tenant:
-        if not self.running:
-            raise HubClosed("the hub does not run: use 'async with hub', or relay_transports.aiohttp.setup(app, hub)")
-        return self._find(app)
-
-    def _find(self, app: App | str | None) -> Tenant:
-        tenants = self._node.by_id
-        if app is None:
-            if len(tenants) > 1:
-                raise UsageError(f"this hub has several Apps: say which with app=, one of {', '.join(tenants)}")
-            return next(iter(tenants.values()))
-        app_id = app.id if isinstance(app, App) else app
-        if app_id not in tenants:
-            raise UsageError(f"no App with id {app_id!r} in this hub, only {', '.join(tenants)}")
-        return tenants[app_id]
 
 
 def _legal(channel: str) -> str:

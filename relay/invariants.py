@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relay import users
 from relay.cluster.local import LocalDirectory
 from relay.metrics import Stats
 
@@ -32,8 +33,12 @@ def check(node: Node) -> list[str]:
 def _problems(node: Node, tenant: Tenant) -> Iterator[str]:
     yield from _channels(tenant)
     yield from _connections(tenant)
+    yield from _users(node, tenant)
+    if tenant.counts is not None and not node.in_flight:
+        yield from tenant.counts.problems([channel.name for channel in tenant.channels])
     if isinstance(node.directory, LocalDirectory) and not node.in_flight:
         yield from _directory(node.directory, tenant)
+        yield from _places(node.directory, tenant)
 
 
 def _channels(tenant: Tenant) -> Iterator[str]:
@@ -64,6 +69,23 @@ def _connections(tenant: Tenant) -> Iterator[str]:
     for user_id, connections in tenant.users.items():
         if not connections or any(connection.closed for connection in connections):
             yield f"user {user_id} is kept without a living connection"
+
+
+def _users(node: Node, tenant: Tenant) -> Iterator[str]:
+    for socket_id in tenant.seats:
+        if socket_id not in tenant.connections and not tenant.seats.lingering(socket_id) and not node.in_flight:
+            yield f"connection {socket_id} is gone and holds places for ever"
+    for connection in tenant.watching:
+        if connection.closed:
+            yield f"connection {connection.socket_id} is closed and watches users"
+    yield from tenant.watching.problems()
+
+
+def _places(directory: LocalDirectory, tenant: Tenant) -> Iterator[str]:
+    here, there = tenant.seats.sockets(), directory.sockets(users.namespace(tenant.app.id))
+    for name in here.keys() | there.keys():
+        if here.get(name) != there.get(name):
+            yield f"place {name} has {sorted(here.get(name, ()))}, the directory {sorted(there.get(name, ()))}"
 
 
 def _directory(directory: LocalDirectory, tenant: Tenant) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from relay import alone, facts
+from relay import alone, counting, facts, users
 from relay.caching import Replay, recall
 from relay.channels import Channel
 from relay.cluster.broker import Envelope
@@ -25,12 +25,14 @@ from relay.cluster.directory import Full, Joined, Left
 from relay.errors import BrokerError, Refused
 from relay.presence import Edge
 from relay.protocol import authorization, messages
+from relay.protocol.names import Kind
 from relay.protocol.session import Join, Subscription, naming
 from relay.publishing import send_on, tell, tell_news
 
 if TYPE_CHECKING:
     from relay.connection import Connection
     from relay.node import Node, Tenant
+    from relay.protocol.messages import Identity
 
 _log = logging.getLogger(__name__)
 
@@ -83,16 +85,8 @@ async def depart(node: Node, departure: Departure) -> None:
             node.journal.record(
                 facts.Unsubscribed(app=app, time=time, socket_id=socket_id, channel=name, user_id=user_id)
             )
-        if left.last_for_user and user_id is not None:
-            node.journal.record(facts.MemberRemoved(app=app, time=time, channel=name, user_id=user_id))
-            await _announce(node, tenant, name, Edge(user_id, False, left.step))
-        if left.last_in_channel:
-            node.journal.record(facts.ChannelVacated(app=app, time=time, channel=name))
-        if tenant.channels.get(name) is None:
-            try:
-                await node.broker.unsubscribe(app, name)
-            except BrokerError as error:
-                _unreachable("unsubscribe", app, error)
+        await tell_left(node, tenant, name, user_id, left)
+        await detach_unwanted(node, tenant, name)
 
 
 async def _vouched(connection: Connection, request: Join) -> Join:
@@ -126,7 +120,7 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
     channel = tenant.channels.open(name)
     channel.hold(connection.transport)
     if not channel.attached:
-        await _attach(node, tenant, channel)
+        channel.attached = await attach(node, tenant, name)
         if not connection.session.holds(name, subscription):
             return
     joined = await _joined(node, connection, channel, request)
@@ -139,23 +133,37 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
             connection.refuse(Refused(reason, channel=name))
         return
     replay = await recall(node, tenant, name) if channel.cached else None
-    _see(tenant, name, joined)
+    see(tenant, name, joined)
     wanted = connection.session.holds(name, subscription)
     if wanted:
         _acknowledge(node, connection, channel, request, replay)
-    await _tell_edges(node, tenant, request, joined)
+    await tell_joined(node, tenant, name, request.member, joined)
+    counting.joined(node, tenant, name, joined, connection if wanted else None)
+    if request.member is not None:
+        await users.arrive(node, connection, request.member.user_id)
     if wanted and replay is not None and replay.missed:
         node.journal.record(
             facts.CacheMissed(app=tenant.app.id, time=node.clock.time(), socket_id=connection.socket_id, channel=name)
         )
 
 
-async def _attach(node: Node, tenant: Tenant, channel: Channel[Connection]) -> None:
+async def attach(node: Node, tenant: Tenant, name: str) -> bool:
+    """Let the broker bring this node the events of a channel; whether it does."""
     try:
-        await node.broker.subscribe(tenant.app.id, channel.name)
-        channel.attached = True
+        await node.broker.subscribe(tenant.app.id, name)
     except BrokerError as error:
         _unreachable("subscribe", tenant.app.id, error)
+        return False
+    return True
+
+
+async def detach_unwanted(node: Node, tenant: Tenant, name: str) -> None:
+    """Let the broker bring no more of a channel that neither a client nor application code listens to here."""
+    if tenant.channels.get(name) is None and not tenant.audience.wants(name):
+        try:
+            await node.broker.unsubscribe(tenant.app.id, name)
+        except BrokerError as error:
+            _unreachable("unsubscribe", tenant.app.id, error)
 
 
 async def _joined(node: Node, connection: Connection, channel: Channel[Connection], request: Join) -> Joined | Full:
@@ -174,7 +182,13 @@ async def _left(node: Node, tenant: Tenant, socket_id: str, name: str, user_id: 
         return await node.directory.leave(tenant.app.id, name, socket_id)
     except BrokerError as error:
         _unreachable("leave", tenant.app.id, error)
+        node.heartbeat.unleft(tenant.app.id, name, socket_id, partial(_is_in, tenant, socket_id, name))
         return alone.leave(tenant.channels.get(name), user_id)
+
+
+def _is_in(tenant: Tenant, socket_id: str, name: str) -> bool:
+    connection = tenant.connections.get(socket_id)
+    return connection is not None and name in connection.session.subscriptions
 
 
 def _unreachable(step: str, app: str, error: BrokerError) -> None:
@@ -183,7 +197,19 @@ def _unreachable(step: str, app: str, error: BrokerError) -> None:
     )
 
 
-def _see(tenant: Tenant, name: str, joined: Joined) -> None:
+async def tell_left(node: Node, tenant: Tenant, name: str, user_id: str | None, left: Left) -> None:
+    """A user's last connection and a channel's last subscriber are news to others, and so is how many there are."""
+    app, time = tenant.app.id, node.clock.time()
+    if left.last_for_user and user_id is not None:
+        node.journal.record(facts.MemberRemoved(app=app, time=time, channel=name, user_id=user_id))
+        await _announce(node, tenant, name, Edge(user_id, False, left.step))
+    if left.last_in_channel:
+        node.journal.record(facts.ChannelVacated(app=app, time=time, channel=name))
+    if tenant.counts is not None:
+        await counting.left(node, tenant, name, left)
+
+
+def see(tenant: Tenant, name: str, joined: Joined) -> None:
     """Tell this node's subscribers what is new to them in a roster, the joiner first of all."""
     channel = tenant.channels.get(name)
     if channel is not None and channel.told is not None:
@@ -197,6 +223,8 @@ def _acknowledge(
     """Admit, acknowledge, replay and release what was held, in one go: nothing may come between (protocol 2.6)."""
     held = channel.admit(connection.transport, connection, replayed=0 if replay is None else replay.step)
     connection.session.joined(request.channel)
+    if request.kind in (Kind.PRIVATE, Kind.PRESENCE):
+        connection.authorized()
     members = None if channel.told is None else channel.told.members
     connection.send(messages.subscription_succeeded(request.channel, members))
     if replay is not None:
@@ -214,9 +242,9 @@ def _acknowledge(
     )
 
 
-async def _tell_edges(node: Node, tenant: Tenant, request: Join, joined: Joined) -> None:
+async def tell_joined(node: Node, tenant: Tenant, name: str, member: Identity | None, joined: Joined) -> None:
     """A channel's first subscriber and a user's first connection are news to others."""
-    app, name, member, time = tenant.app.id, request.channel, request.member, node.clock.time()
+    app, time = tenant.app.id, node.clock.time()
     if joined.first_in_channel:
         node.journal.record(facts.ChannelOccupied(app=app, time=time, channel=name))
     if joined.first_for_user and member is not None:
@@ -227,7 +255,7 @@ async def _tell_edges(node: Node, tenant: Tenant, request: Join, joined: Joined)
 async def _announce(node: Node, tenant: Tenant, name: str, edge: Edge) -> None:
     """Tell the subscribers here, then the other nodes."""
     tell_news(tenant, name, edge)
-    await send_on(
+    remote = await send_on(
         node,
         Envelope(
             app=tenant.app.id,
@@ -238,3 +266,5 @@ async def _announce(node: Node, tenant: Tenant, name: str, edge: Edge) -> None:
             step=edge.step,
         ),
     )
+    if remote == "unavailable":
+        node.heartbeat.unsaid(tenant.app.id, name)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from relay import facts
+from relay.facts import Fact
+
 
 class Stats(msgspec.Struct, frozen=True):
     """What one App (or all) holds on this node right now; ``lost`` counts all events that slow clients ever lost."""
@@ -22,3 +25,54 @@ class Stats(msgspec.Struct, frozen=True):
             self.users + other.users,
             self.lost + other.lost,
         )
+
+
+class Totals(msgspec.Struct):
+    """What happened to one App (or all) on this node since the hub was made, counted from its facts.
+
+    ``delivered`` counts events of application code, once for each client that they were queued for; ``closed`` has the
+    codes that clients were closed with, None standing for those that went by themselves.
+    """
+
+    connected: int = 0
+    subscribed: int = 0
+    published: int = 0
+    delivered: int = 0
+    client_events: int = 0
+    refused: int = 0
+    cache_misses: int = 0
+    slow_consumers: int = 0
+    lost: int = 0
+    closed: dict[int | None, int] = msgspec.field(default_factory=dict)
+
+    def __add__(self, other: Totals) -> Totals:
+        numbers = {name: getattr(self, name) + getattr(other, name) for name in _NUMBERS}
+        codes = [*self.closed, *(code for code in other.closed if code not in self.closed)]
+        closed = {code: self.closed.get(code, 0) + other.closed.get(code, 0) for code in codes}
+        return Totals(**numbers, closed=closed)
+
+    def note(self, fact: Fact) -> None:
+        """Count one fact."""
+        match fact:
+            case facts.Published():
+                self.published += 1
+                self.delivered += fact.receipt.delivered
+            case facts.ClientEvent():
+                self.client_events += 1
+            case facts.Connected():
+                self.connected += 1
+            case facts.Disconnected():
+                self.closed[fact.code] = self.closed.get(fact.code, 0) + 1
+            case facts.Subscribed():
+                self.subscribed += 1
+            case facts.RefusedRequest():
+                self.refused += 1
+            case facts.CacheMissed():
+                self.cache_misses += 1
+            case facts.SlowConsumer():
+                self.slow_consumers += 1
+            case facts.EventsLost():
+                self.lost += fact.count
+
+
+_NUMBERS = tuple(name for name in Totals.__struct_fields__ if name != "closed")

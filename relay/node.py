@@ -8,13 +8,15 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
+from relay import counting, users
 from relay.app import App
+from relay.audience import Audience
 from relay.backlog import Bounds
 from relay.channels import Channels
 from relay.clock import Clock
@@ -22,16 +24,22 @@ from relay.cluster.broker import Broker, Envelope
 from relay.cluster.directory import Directory, Retention
 from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Authorize, Connection
+from relay.counts import Counts
 from relay.deadlines import Deadlines, Timer
 from relay.errors import CloseCode, Disconnect, UsageError
-from relay.facts import Connected, Journal
+from relay.facts import Connected, Fact, Journal
 from relay.finishing import Finishing
+from relay.heartbeat import Heartbeat
 from relay.inflight import InFlight
+from relay.limits import TokenBucket
 from relay.membership import Departure, depart
+from relay.metrics import Totals
 from relay.protocol import messages
 from relay.protocol.session import Session, accept
 from relay.publishing import deliver, hear
+from relay.seats import Seats
 from relay.transport import Transport
+from relay.watching import Watching
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,22 +58,60 @@ def run_now(work: Coroutine[object, None, object]) -> None:
     raise UsageError("a stepped hub needs a broker and a directory that never suspend, as the local ones")
 
 
+class Reader(Protocol):
+    """Application code that hears what happens here."""
+
+    def end(self) -> None:
+        """Nothing more will happen."""
+
+
 class Tenant:
     """One App on this node: its connections by socket id, its channels, its signed-in users."""
 
-    __slots__ = ("app", "bounds", "channels", "connections", "lost", "retention", "turns", "users")
+    __slots__ = (
+        "app",
+        "audience",
+        "bounds",
+        "calls",
+        "channels",
+        "connections",
+        "counts",
+        "lost",
+        "retention",
+        "seats",
+        "totals",
+        "turns",
+        "users",
+        "watching",
+    )
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.bounds = Bounds(app.max_backlog, app.max_backlog_frames, app.slow_consumers)
         self.retention = Retention(app.cache_ttl, app.max_cached_channels, app.max_cached_bytes)
         self.turns: dict[str, anyio.Event] = {}
-        """Cache channels with an event that is being remembered: when the latest of those is delivered."""
+        """When the latest of the works of one name is done: events of a cache channel, steps about one user."""
+        self.totals = Totals()
         self.lost = 0
         """Events that slow clients lost, since the hub was made."""
         self.connections: dict[str, Connection] = {}
         self.channels: Channels[Connection] = Channels()
+        self.audience = Audience()
         self.users: dict[str, dict[Connection, None]] = {}
+        self.seats = Seats()
+        self.watching: Watching[Connection] = Watching()
+        self.calls: TokenBucket | None = None
+        """The REST calls that the App may make, where it may not make any number; from the first one on."""
+        self.counts: Counts[Connection] | None = Counts() if app.subscription_counts else None
+
+    def may_call(self, now: float) -> bool:
+        """Spend one of the REST calls that the App may make; whether there was one left."""
+        rate = self.app.rest_rate
+        if rate is None:
+            return True
+        if self.calls is None:
+            self.calls = TokenBucket(rate, rate, now)
+        return self.calls.take(now)
 
     def forget(self, connection: Connection) -> None:
         """Take a connection out of the registries."""
@@ -110,7 +156,7 @@ class Node:
         self.by_id: dict[str, Tenant] = {}
         self.random: Random = random or secrets.SystemRandom()
         self._max_connections = max_connections
-        self._departures: deque[Departure] = deque()
+        self._departures: deque[Callable[[], Coroutine[object, None, None]]] = deque()
         self._steps: deque[Callable[[], Awaitable[None]]] = deque()
         self._departed: anyio.Event | None = None
         self.slow: list[Connection] = []
@@ -123,10 +169,14 @@ class Node:
         self.at_once = self.alone and type(directory) is LocalDirectory
         """Whether broker and directory never suspend, so that nothing can come between their steps."""
         self.finishing = Finishing(self.in_flight)
+        self.readers: set[Reader] = set()
+        """Application code that hears what happens, and has to be told when nothing will any more."""
+        self.heartbeat = Heartbeat(self)
         for app in apps:
             if app.id in self.by_id or app.key in self.by_key:
                 raise UsageError(f"two Apps with id {app.id!r} or key {app.key!r}: both must be unique in a hub")
             self.by_id[app.id] = self.by_key[app.key] = Tenant(app)
+        self.journal.on(Fact, self._count)
 
     @property
     def tenants(self) -> Iterable[Tenant]:
@@ -156,7 +206,7 @@ class Node:
         transport.bound(tenant.bounds, connection.overflow, connection.lost)
         tenant.connections[session.socket_id] = connection
         connection.send(messages.connection_established(session.socket_id, app.activity_timeout))
-        self.schedule(connection, self.clock.now() + app.activity_timeout)
+        connection.start_waiting()
         try:
             self.journal.record(Connected(app=app.id, time=self.clock.time(), socket_id=session.socket_id))
         except BaseException:  # whoever owns the socket is not told of a connection that is in
@@ -179,6 +229,12 @@ class Node:
                 tenant.terminate(envelope.user_id)
             case "member_added" | "member_removed":
                 hear(tenant, envelope)
+            case "user_online" | "user_offline" | "user_leaving":
+                users.hear(self, tenant, envelope)
+            case "subscription_count":
+                counting.hear(self, tenant, envelope)
+            case "roster":
+                self.heartbeat.doubt(tenant, envelope.channel)
             case "event":
                 deliver(self, tenant, envelope.channel, envelope.text, envelope.socket_id, step=envelope.step)
 
@@ -197,13 +253,16 @@ class Node:
 
     def depart_soon(self, departure: Departure) -> None:
         """Tell the directory and the other members about a connection that is gone, in order."""
-        if not departure.subscriptions:
-            return
+        if departure.subscriptions:
+            self.do_in_turn(partial(depart, self, departure))
+
+    def do_in_turn(self, work: Callable[[], Coroutine[object, None, None]]) -> None:
+        """Do ``work``, which is what a client leaves behind, after all that was left behind before."""
         if self.tasks is None:
-            run_now(depart(self, departure))
+            run_now(work())
             return
         self.in_flight.begin()
-        self._departures.append(departure)
+        self._departures.append(work)
         if self._departed is not None:
             self._departed.set()
 
@@ -241,9 +300,9 @@ class Node:
     async def drain(self) -> None:
         """Work off the departures there are."""
         while self._departures:
-            departure = self._departures.popleft()
+            work = self._departures.popleft()
             try:
-                await self.finish(partial(depart, self, departure))
+                await self.finish(work)
             except Exception:  # noqa: BLE001 - an engine's mistake about one client is not the end of all others
                 _log.exception("a client's departure failed")
             finally:
@@ -278,14 +337,18 @@ class Node:
         if self._wake is not None:
             self._wake.set()
 
+    async def do_steps(self) -> None:
+        """Do what was to be done beside everything else, while there is no place to do so."""
+        while self._steps:
+            await self._steps.popleft()()
+
     async def settle(self) -> None:
         """Return when nothing is under way and nothing is due now."""
         while True:
             await anyio.lowlevel.checkpoint()
             if self.tasks is None:
                 self._do_what_is_due()
-                while self._steps:
-                    await self._steps.popleft()()
+                await self.do_steps()
             await self.in_flight.idle()
             due = self.deadlines.next()
             if not self.in_flight and not self.slow and not self._losing and (due is None or due > self.clock.now()):
@@ -296,6 +359,19 @@ class Node:
         for tenant in self.tenants:
             for connection in list(tenant.connections.values()):
                 connection.close(CloseCode.RECONNECT, "Please reconnect immediately")
+        users.hurry(self)
+
+    def end(self) -> None:
+        """The hub has stopped: whoever reads from it comes to an end."""
+        while self._steps:
+            self._steps.popleft()
+            self.in_flight.end()
+        for reader in list(self.readers):
+            reader.end()
+
+    def _count(self, fact: Fact) -> None:
+        if (tenant := self.by_id.get(fact.app)) is not None:
+            tenant.totals.note(fact)
 
     def _new_socket_id(self, tenant: Tenant) -> str:
         while True:

@@ -38,6 +38,8 @@ def deliver(
     a cache channel, which is not queued once more for those who were given it, or a later one, with their
     acknowledgement; the receipt counts it as queued for them.
     """
+    if tenant.audience.streams:
+        tenant.lost += tenant.audience.hear(name, text)
     channel = tenant.channels.get(name)
     if channel is None:
         return ChannelReceipt(name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from benchmarks.harness import rest
+from benchmarks.harness import rest, telling
 from benchmarks.harness.bench import MICRO, Bench
 from benchmarks.peers.serving import payload
 from benchmarks.scenarios import fanout as fanout_scenario
@@ -49,6 +49,16 @@ def inprocess(bench: Bench) -> None:
                 bench.record("inprocess", case, peer, unit, spent[name] * MICRO)
 
 
+def facts(bench: Bench) -> None:
+    """A fact that nobody listens to, and a trigger to subscribers whose transports do nothing."""
+    subscribers = bench.size(SUBSCRIBERS)
+    for turn in range(bench.rounds + 1):
+        spent = asyncio.run(telling.measure(subscribers))
+        for peer, seconds in spent.items():
+            if turn:
+                bench.record("facts", f"{subscribers:,} subscribers", peer, "µs CPU per publish", seconds * MICRO)
+
+
 def _appends(subscribers: int) -> float:
     """CPU seconds of what a delivery cannot do without: a place in the reader's queue."""
     queues: list[deque[str]] = [deque() for _ in range(subscribers)]
@@ -60,4 +70,9 @@ def _appends(subscribers: int) -> float:
     return (time.process_time() - begun) / (subscribers * _IN_PROCESS_EVENTS)
 
 
-MEASURES: Final[Mapping[str, Callable[[Bench], None]]] = {"fanout": fanout, "rest": requests, "inprocess": inprocess}
+MEASURES: Final[Mapping[str, Callable[[Bench], None]]] = {
+    "fanout": fanout,
+    "rest": requests,
+    "inprocess": inprocess,
+    "facts": facts,
+}

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 
+from relay.cli.engines import cluster_of
 from relay.cli.options import configuration
 from relay.cli.parser import build_parser
 from relay.cli.serving import serve_application
+from relay.cli.workers import LIFELINE
 from relay.config import Config
 from relay.errors import UsageError
 from relay.hub import Hub
+
+_DEBUG = "relay: --debug tells everybody why exactly they are refused, attackers too: never use it in production"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,17 +58,27 @@ def _serve(config: Config) -> int:
     try:
         from aiohttp import web
 
-        from relay_transports.aiohttp import setup
+        from relay_transports.aiohttp import add_health, add_metrics, setup
     except ImportError as error:
         raise UsageError(f"'relay serve' needs the aiohttp extra: pip install 'relay-hub[aiohttp]' ({error})") from None
     application, server = web.Application(), config.server
+    if server.debug and LIFELINE not in os.environ:  # once, and not again for each worker
+        print(_DEBUG, file=sys.stderr, flush=True)
+    cluster = None if server.cluster is None else cluster_of(server.cluster)
+    hub = Hub(*config.apps, cluster=cluster, debug=server.debug)
+    lag = add_health(application, hub, prefix=server.prefix)
+    if server.metrics is not False:
+        with suppress(UsageError) if server.metrics is None else nullcontext():
+            add_metrics(application, hub, prefix=server.prefix, lag=lag)
     setup(
         application,
-        Hub(*config.apps, debug=server.debug),
+        hub,
         prefix=server.prefix,
         alone=True,
         forwarded_from=server.forwarded_from,
         max_connections_per_address=server.max_connections_per_address,
+        drain_over=server.drain,
+        fallbacks=server.fallbacks,
     )
     ids = ", ".join(app.id for app in config.apps)
     return serve_application(application, server, f"apps: {ids}")

@@ -12,9 +12,9 @@ from relay.config import Config, ServerConfig, parse_config
 from relay.errors import UsageError
 
 _CREDENTIALS = ("app_id", "key", "secret")
-_SETTINGS = (*SWITCHES, "allowed_origins", "encryption_master_key", "slow_consumers", *SECONDS, *COUNTS)
+_SETTINGS = (*SWITCHES, "allowed_origins", "encryption_master_key", "slow_consumers", "webhooks", *SECONDS, *COUNTS)
 """Flags that stand for fields of every App."""
-_LISTS = ("allowed_origins", "forwarded_from")
+_LISTS = ("allowed_origins", "forwarded_from", "webhooks")
 """Flags that may be given several times."""
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from relay import __version__
 from relay.backlog import POLICIES
+from relay.endpoint import WebhookEndpoint
+from relay.errors import UsageError
 
 SWITCHES = {
     "client_events": "let clients send client- events (default: no)",
@@ -15,6 +17,7 @@ SWITCHES = {
     "watchlists": "tell users when those on their watchlist come online and go offline (default: no)",
     "subscription_counts": "tell the subscribers of a channel how many they are (default: no)",
     "subscription_errors": "also send pusher:subscription_error after a refused subscribe (default: no)",
+    "webhook_private_addresses": "send webhooks to addresses that are not public, too (default: yes)",
     "tls_only": "close clients that come without TLS with 4000 (default: no)",
 }
 """Fields of App that a flag turns on, and the same flag with ``--no-`` off."""
@@ -86,6 +89,13 @@ def _add_listening(group: argparse._ArgumentGroup) -> None:
     trusted = "a proxy whose X-Forwarded-For and X-Forwarded-Proto count: an address, a network, or 'unix'; repeatable"
     fallbacks = "serve clients that cannot use WebSockets over HTTP, below /pusher (default: yes)"
     group.add_argument("--fallbacks", action=argparse.BooleanOptionalAction, default=None, help=fallbacks)
+    group.add_argument("--workers", type=_count, metavar="N", help="processes that share the address (default: 1)")
+    cluster = "engine that links this hub to other nodes: redis://HOST:PORT or nats://HOST:PORT"
+    group.add_argument("--cluster", metavar="URL", help=cluster)
+    metrics = "serve /metrics, for Prometheus (default: where the prometheus extra is installed)"
+    group.add_argument("--metrics", action=argparse.BooleanOptionalAction, default=None, help=metrics)
+    drain = "over which clients are sent away at the end (default: 10)"
+    group.add_argument("--drain", type=partial(_seconds, most=3600), metavar="SECONDS", help=drain)
     debug = "tell clients and callers why exactly they were refused; never where strangers can see it"
     group.add_argument("--debug", action=argparse.BooleanOptionalAction, default=None, help=debug)
     group.add_argument("--forwarded-from", action="append", metavar="ADDRESS", help=trusted)
@@ -103,10 +113,19 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--slow-consumers", choices=POLICIES, help=slow)
     master = "base64 of 32 bytes that the secrets of private-encrypted- channels are made from"
     group.add_argument("--encryption-master-key", metavar="BASE64", help=master)
+    webhook = "tell this receiver what happens, as webhooks; repeatable (more settings: [[apps.webhooks]] in the file)"
+    group.add_argument("--webhook", action="append", dest="webhooks", type=_webhook, metavar="URL", help=webhook)
     for field, (most, told) in SECONDS.items():
         group.add_argument(_flag(field), type=partial(_seconds, most=most), metavar="SECONDS", help=told)
     for field, (unit, told) in COUNTS.items():
         group.add_argument(_flag(field), type=_count, metavar=unit, help=told)
+
+
+def _webhook(url: str) -> WebhookEndpoint:
+    try:
+        return WebhookEndpoint(url)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _flag(field: str) -> str:

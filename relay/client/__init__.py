@@ -11,7 +11,8 @@ from relay.client.members import Members
 from relay.client.publisher import Accepted, Publisher
 from relay.client.runtime import Closed
 from relay.client.settings import Authenticate, Authorize, Settings, SigninRefused
-from relay.client.subscriber import ReceivedEvent
+from relay.client.user import UserView, Watchlist, WatchlistEvent
+from relay.protocol.received import ReceivedEvent
 
 __all__ = [
     "Accepted",
@@ -32,4 +33,7 @@ __all__ = [
     "State",
     "StateChange",
     "SubscriptionRefused",
+    "UserView",
+    "Watchlist",
+    "WatchlistEvent",
 ]

@@ -7,13 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-import msgspec
-
 from relay.client.members import Members
-from relay.client.subscriber import ReceivedEvent
 from relay.errors import RelayError, UsageError
-from relay.protocol import names
+from relay.protocol import messages, names
 from relay.protocol.messages import Member
+from relay.protocol.received import ReceivedEvent
 
 if TYPE_CHECKING:
     from relay.client.client import Client
@@ -98,6 +96,7 @@ class Channel:
         self._overflow = overflow
         self._lost = 0
         self._callbacks: list[tuple[str | None, Callback]] = []
+        self._count: int | None = None
         self._missed: ReceivedEvent | None = None
         """A cache miss that nobody was told of yet."""
 
@@ -113,12 +112,18 @@ class Channel:
         self._client.pump()
         return self._client.members_of(self.name)
 
+    @property
+    def subscription_count(self) -> int | None:
+        """How many subscribers there are, us included, as the server told last; None where it tells nothing."""
+        self._client.pump()
+        return self._count
+
     def bind(self, event: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` with each :class:`ReceivedEvent` named ``event``; returns what ends that.
 
         A plain function is called at once, a coroutine function in order, beside the reading. Names of the protocol
         may be bound as in pusher-js: ``pusher:subscription_succeeded``, ``pusher:subscription_error``,
-        ``pusher:member_added``, ``pusher:member_removed``, ``pusher:cache_miss``.
+        ``pusher:member_added``, ``pusher:member_removed``, ``pusher:subscription_count``, ``pusher:cache_miss``.
         The last one comes right after the acknowledgement: the first to bind it is told also when it is there already.
         """
         return self._bind((event, callback))
@@ -186,10 +191,18 @@ class Channel:
         if event.event == CACHE_MISS:  # never encrypted, and nothing to read
             self._missed = None if any(wanted in (None, CACHE_MISS) for wanted, _ in self._callbacks) else event
             self.happened(event)
+        elif event.event == messages.SUBSCRIPTION_COUNT:
+            self._counted(event)
         elif self.decryption is None:
             self.accept(event)
         else:
             self.decryption.receive(event)
+
+    def _counted(self, event: ReceivedEvent) -> None:
+        count = event.data.get("subscription_count") if isinstance(event.data, dict) else None
+        if isinstance(count, int):
+            self._count = count
+        self.happened(event.called("pusher:subscription_count", event.data))
 
     def accept(self, event: ReceivedEvent) -> None:
         """An event that can be read: queue it and call back."""
@@ -247,4 +260,4 @@ class TypedEvents(Generic[T]):
         while True:
             event = await anext(self._channel)
             if self._name is None or event.event == self._name:
-                return msgspec.convert(event.data, self._kind)
+                return event.decode(self._kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,16 +23,17 @@ from relay.client.subscriber import (
     MemberJoined,
     Opened,
     Pinged,
-    ReceivedEvent,
     RefusedByServer,
     SignedIn,
     Subscribed,
     Subscriber,
     member_of,
 )
+from relay.client.user import UserView, WatchlistEvents
 from relay.errors import UsageError
 from relay.protocol import messages, names
-from relay.protocol.messages import Member
+from relay.protocol.messages import Member, User
+from relay.protocol.received import ReceivedEvent
 
 if TYPE_CHECKING:
     from random import Random
@@ -77,7 +78,7 @@ class Client:
         """The unsubscribes that go to the server before anything else does."""
         self._doubted: dict[str, Channel] = {}
         """Channels whose refusal named none: an acknowledgement that comes all the same is right."""
-        self._signed_in: str | None = None
+        self.user = UserView(self)
 
     @property
     def socket_id(self) -> str:
@@ -139,27 +140,29 @@ class Client:
             self._leave(channel)
             await self.undo()
 
-    async def signin(self, user_id: str | None = None, user_info: object = None) -> Channel:
+    async def signin(
+        self, user_id: str | None = None, user_info: object = None, *, watchlist: Sequence[str] = ()
+    ) -> Channel:
         """Sign in as a user, and subscribe to the channel of events sent to that user (protocol 4).
 
-        Raises :class:`SigninRefused`.
+        An auth endpoint decides itself who we are and whom we watch. Raises :class:`SigninRefused`.
         """
         asking = self._asking
         before = asking.user, asking.wants_user
-        asking.user = None if user_id is None else Member(user_id, user_info)
+        asking.user = None if user_id is None else User(user_id, user_info, watchlist)
         asking.wants_user = True
-        asking.refusal = self._signed_in = None
+        asking.refusal = self.user.id = None
         try:
             await asking.signin()
-            await self.until(lambda: bool(self._signed_in or asking.refusal or self.closed))
+            await self.until(lambda: bool(self.user.id or asking.refusal or self.closed))
             if asking.refusal is not None:
                 raise SigninRefused(asking.refusal)
-            if self._signed_in is None:
+            if self.user.id is None:
                 raise self.closed or SigninRefused("the connection was lost meanwhile")
         except BaseException:
             asking.user, asking.wants_user = before
             raise
-        return await self.subscribe(names.SERVER_TO_USER + self._signed_in)
+        return await self.subscribe(names.SERVER_TO_USER + self.user.id)
 
     async def send_event(self, channel: str, event: str, data: object) -> None:
         """Send a client event; what ``channel.trigger`` does."""
@@ -204,8 +207,7 @@ class Client:
         """Return when ``done()``; looked at whenever something arrived."""
         self.pump()
         while not done():
-            if self._news is None:
-                self._news = anyio.Event()
+            self._news = self._news or anyio.Event()
             await self._news.wait()
             self.pump()
 
@@ -216,11 +218,10 @@ class Client:
 
     def wake(self) -> bool:
         """Something arrived: let whoever waits look. False if nobody waits."""
-        if self._news is None:
-            return False
-        self._news.set()
-        self._news = None
-        return True
+        news, self._news = self._news, None
+        if news is not None:
+            news.set()
+        return news is not None
 
     def members_of(self, channel: str) -> Members:
         """Who is in a presence channel."""
@@ -250,7 +251,9 @@ class Client:
             case RefusedByServer():
                 self._refused(happening, event)
             case SignedIn():
-                self._signed_in = happening.user_id
+                self.user.id = happening.user_id
+            case WatchlistEvents():
+                self.user.watchlist.told(happening)
             case _:
                 channel = self._channels.get(event.channel or "")
                 if channel is None and isinstance(happening, Subscribed):
@@ -280,19 +283,17 @@ class Client:
         self._doubted.clear()
         self._subscriber.lost()
         self.connection.socket_id = None
-        self._signed_in = None
+        self.user.lost()
         backoff = self._settings.reconnect
         delay = backoff.delay(closed.code, self._attempt, self._random) if backoff is not None else None
         if delay is None:
-            refused = 4000 <= closed.code <= 4099
-            self._over(closed, State.FAILED if refused else State.DISCONNECTED)
+            self._over(closed, State.FAILED if 4000 <= closed.code <= 4099 else State.DISCONNECTED)
             return
         for channel in self._channels.values():
             channel.state, channel.asked = Subscription.PENDING, False
         self._attempt += 1
         self.connection.become(State.CONNECTING if delay == 0 else State.UNAVAILABLE)
-        clock = self._runtime.clock
-        self._runtime.call_at(clock.now() + delay, lambda: self._runtime.start_soon(self._reconnect))
+        self._runtime.call_at(self._runtime.clock.now() + delay, lambda: self._runtime.start_soon(self._reconnect))
         self.wake()
 
     def _opened(self, opened: Opened) -> None:
@@ -327,8 +328,8 @@ class Client:
         channel.state = Subscription.REFUSED
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
-        event = event or ReceivedEvent("", channel.name, None, None, b"")
-        channel.happened(event.called("pusher:subscription_error", refusal))
+        frame = event or ReceivedEvent("", channel.name, None, None, b"")
+        channel.happened(frame.called("pusher:subscription_error", refusal))
         self.wake()
 
     def _over(self, closed: Closed, state: State) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relay.client.channel import Channel
     from relay.client.client import Client
     from relay.client.runtime import Runtime
-    from relay.client.subscriber import ReceivedEvent
+    from relay.protocol.received import ReceivedEvent
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,9 @@ from relay.protocol.messages import Member
 Authorize = Callable[[str, str, Member | None], Awaitable[Mapping[str, str]]]
 """``async (socket_id, channel, member)``: what an auth endpoint answers, ``auth`` and perhaps ``channel_data``."""
 Authenticate = Callable[[str, Member | None], Awaitable[Mapping[str, str]]]
-"""``async (socket_id, user)``: what a user-auth endpoint answers, ``auth`` and ``user_data``."""
+"""``async (socket_id, user)``: what a user-auth endpoint answers, ``auth`` and ``user_data``. The user is a
+:class:`relay.User`, with the watchlist that ``signin`` was given.
+"""
 
 
 class SigninRefused(RelayError):

@@ -19,27 +19,11 @@ import msgspec
 
 from relay.client.blame import NOBODY, Blame, about_channel, blame, only
 from relay.client.members import Members
+from relay.client.user import WatchlistEvents, read_watchlist_events
 from relay.errors import Refused
 from relay.protocol import messages, names
 from relay.protocol.messages import Member
-
-
-class ReceivedEvent(msgspec.Struct, frozen=True):
-    """One event as the client saw it.
-
-    ``data`` is decoded where it was JSON in a string. ``user_id`` is the sender of a client event on a presence
-    channel. ``text`` is the frame itself.
-    """
-
-    event: str
-    channel: str | None
-    data: Any
-    user_id: str | None
-    text: bytes
-
-    def called(self, name: str, data: Any) -> ReceivedEvent:
-        """The same frame under the name and with the data that pusher-js's users know it by."""
-        return ReceivedEvent(name, self.channel, data, self.user_id, self.text)
+from relay.protocol.received import ReceivedEvent, read_event
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -98,18 +82,17 @@ _ACTIVITY_TIMEOUT = 120.0
 """What a server means that does not say, in seconds (protocol 1.6)."""
 
 Happening = (
-    Opened | Pinged | Subscribed | RefusedByServer | SignedIn | MemberJoined | MemberGone | ReceivedEvent | Ignored
+    Opened
+    | Pinged
+    | Subscribed
+    | RefusedByServer
+    | SignedIn
+    | WatchlistEvents
+    | MemberJoined
+    | MemberGone
+    | ReceivedEvent
+    | Ignored
 )
-
-
-class _Frame(msgspec.Struct):
-    event: str
-    channel: str | None = None
-    data: Any = None
-    user_id: str | None = None
-
-
-_decode = msgspec.json.Decoder(_Frame).decode
 
 
 class Subscriber:
@@ -129,10 +112,9 @@ class Subscriber:
         """What a frame means, and the frame itself as an event. Never raises."""
         raw = text.encode() if isinstance(text, str) else text
         try:
-            frame = _decode(raw)
+            event = read_event(raw)
         except messages.INVALID_JSON:
             return Ignored(), ReceivedEvent("", None, None, None, raw)
-        event = ReceivedEvent(frame.event, frame.channel, messages.unwrapped(frame.data), frame.user_id, raw)
         return self._happening(event), event
 
     def subscribe(self, channel: str, auth: Mapping[str, str], user_id: str | None = None) -> bytes:
@@ -182,11 +164,7 @@ class Subscriber:
         happening: Happening = event
         match event.event:
             case "pusher:connection_established":
-                self.socket_id = str(data.get("socket_id", ""))
-                timeout = data.get("activity_timeout")
-                if not isinstance(timeout, (int, float)) or timeout <= 0:
-                    timeout = _ACTIVITY_TIMEOUT
-                happening = Opened(self.socket_id, float(timeout))
+                happening = self._opened(data)
             case "pusher:ping":
                 happening = Pinged()
             case "pusher:pong":
@@ -195,13 +173,22 @@ class Subscriber:
                 happening = self._refused(event, data)
             case "pusher:signin_success":
                 happening = self._signed_in(data)
+            case "pusher_internal:watchlist_events":
+                happening = read_watchlist_events(event.data)
             case "pusher_internal:subscription_succeeded" if event.channel is not None:
                 happening = self._subscribed(event.channel, data)
             case "pusher_internal:member_added" | "pusher_internal:member_removed" if event.channel is not None:
                 happening = self._member(event.event, event.channel, data)
-            case name if name.startswith("pusher_internal:"):
+            case name if name.startswith("pusher_internal:") and name != messages.SUBSCRIPTION_COUNT:
                 happening = Ignored()
         return happening
+
+    def _opened(self, data: dict[str, Any]) -> Opened:
+        self.socket_id = str(data.get("socket_id", ""))
+        timeout = data.get("activity_timeout")
+        if not isinstance(timeout, (int, float)) or timeout <= 0:
+            timeout = _ACTIVITY_TIMEOUT
+        return Opened(self.socket_id, float(timeout))
 
     def _subscribed(self, channel: str, data: dict[str, Any]) -> Happening:
         me = self._pending.pop(channel, None)

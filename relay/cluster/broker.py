@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from relay.receipts import Remote
 
-Kind = Literal["event", "member_added", "member_removed", "terminate"]
+Kind = Literal[
+    "event",
+    "member_added",
+    "member_removed",
+    "terminate",
+    "user_online",
+    "user_offline",
+    "user_leaving",
+    "roster",
+    "subscription_count",
+]
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One finished event on its way to other nodes: data only, versioned.
 
     ``text`` is what every subscriber gets, encoded once in the cluster. ``socket_id`` names the one
-    connection that does not. ``user_id`` says whom a ``terminate`` or ``member_*`` envelope is about; the
-    latter have ``info`` (of one who joined) and the directory's ``step`` instead of a text, since each
-    node decides what is news to its own subscribers. An event that was remembered for a cache channel has
-    a ``step`` too.
+    connection that does not. ``user_id`` says whom a ``terminate``, ``member_*`` or ``user_*`` envelope is
+    about; the latter two have the directory's ``step`` (and ``info``, of a member who joined) instead of a
+    text, since each node decides what is news to its own clients. An event that was remembered for a cache channel has
+    a ``step`` too. ``user_leaving`` is ``user_offline`` told by a node that closes, whose clients are about to come
+    back elsewhere: it holds when the grace is over. ``roster`` says that news of a channel's members may have been
+    lost: ask the directory.
+    ``subscription_count`` has the count of a channel after ``step``, as the ``data`` of its frames, for a ``text``.
     """
 
     app: str
@@ -54,3 +67,15 @@ class Broker(Protocol):
 
     async def close(self) -> None:
         """End; nothing is received after it."""
+
+
+@runtime_checkable
+class Proving(Protocol):
+    """A broker that proves to itself, again and again, that this node hears what is sent to it."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last proof succeeded, and what was lost before it is put right."""
+
+    def watch(self, lost: Callable[[], None], restored: Callable[[], Awaitable[None]]) -> None:
+        """Call ``lost`` when a proof fails; when one succeeds again, ``restored``, and be healthy when it returns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -34,11 +34,16 @@ class Full(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A connection is out; both False for one that was not in. ``step`` as in :class:`Joined`."""
+    """A connection is out; both False and no step for one that was not in. ``step`` as in :class:`Joined`.
+
+    ``count`` is how many connections are left. A directory that cannot tell without another question leaves it None,
+    and is asked for the ``occupancy`` where somebody wants to know.
+    """
 
     last_in_channel: bool = False
     last_for_user: bool = False
     step: int = 0
+    count: int | None = None
 
 
 class Occupancy(msgspec.Struct, frozen=True):
@@ -64,6 +69,29 @@ class Remembered(msgspec.Struct, frozen=True):
     text: bytes
     step: int
     until: float
+
+
+class Abandoned(msgspec.Struct, frozen=True):
+    """One connection that a dead node left in a channel, and what ``leave`` says of it, now that it is out."""
+
+    app: str
+    channel: str
+    socket_id: str
+    user_id: str | None
+    left: Left
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """What a sign of life brought to light.
+
+    ``abandoned`` is for the asking node to tell: nobody else is told of it. ``lapsed`` says that this node was taken
+    for dead, or that the directory lost something: it has to ``join`` again everybody it has, which changes nothing
+    for those who are in. ``again`` is in how many seconds the next beat is due; None, there are no leases.
+    """
+
+    abandoned: Sequence[Abandoned] = ()
+    lapsed: bool = False
+    again: float | None = None
 
 
 class Directory(Protocol):
@@ -99,3 +127,6 @@ class Directory(Protocol):
 
     async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
         """The last event of a cache channel, if one was remembered and holds beyond ``now``."""
+
+    async def beat(self, apps: Collection[str]) -> Beat:
+        """Show that this node lives, and find what dead ones left in ``apps``: each of it once in the cluster."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.directory import Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.presence import Roster as Members
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
@@ -121,7 +121,7 @@ class LocalDirectory:
         last_for_user = bool(place.members and user_id is not None and place.members.remove(user_id, socket_id))
         if not place.sockets:
             del places[channel]
-        return Left(not place.sockets, last_for_user, next(self._steps))
+        return Left(not place.sockets, last_for_user, next(self._steps), len(place.sockets))
 
     async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
         """The occupied channels whose names begin with ``prefix``."""
@@ -149,6 +149,10 @@ class LocalDirectory:
         """The last event of a cache channel."""
         memory = self._memories.get(app)
         return memory.get(channel, now) if memory else None
+
+    async def beat(self, apps: Collection[str]) -> Beat:
+        """There is no other node that could die."""
+        return Beat()
 
     def remembered(self, app: str) -> tuple[int, int]:
         """How many events are kept for an App's cache channels, and their bytes."""

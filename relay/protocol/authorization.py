@@ -42,8 +42,16 @@ def authenticate_user(app: App, socket_id: str, user: User) -> dict[str, str]:
     data: dict[str, object] = {"id": user.id}
     if user.info is not None:
         data["user_info"] = user.info
+    if user.watchlist:
+        data["watchlist"] = _watchlist(user)
     user_data = messages.json_text(data)
     return {"auth": signing.sign_user(app, socket_id, user_data), "user_data": user_data}
+
+
+def _watchlist(user: User) -> list[str]:
+    if isinstance(user.watchlist, str) or not all(isinstance(one, str) and one for one in user.watchlist):
+        raise UsageError(f"User.watchlist must hold user ids, strings that are not empty, got {user.watchlist!r}")
+    return list(user.watchlist)
 
 
 def granted(answer: object, channel: str) -> Member | None:

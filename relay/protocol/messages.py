@@ -6,7 +6,7 @@ as an object and nothing else. A *text* is the finished JSON event as UTF-8 byte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,11 +31,13 @@ class Member(msgspec.Struct, frozen=True):
     info: object = None
 
 
-class User(msgspec.Struct, frozen=True):
-    """One signed-in user: ``id`` not empty; ``info`` as in :class:`Member` (protocol 4)."""
+class User(Member, frozen=True):
+    """One signed-in user: ``id`` not empty; ``info`` as in :class:`Member` (protocol 4).
 
-    id: str
-    info: object = None
+    ``watchlist`` holds the ids of the users whose coming and going it is told of, where the App has watchlists.
+    """
+
+    watchlist: Sequence[str] = ()
 
 
 class Inbound(msgspec.Struct):
@@ -194,6 +196,34 @@ def cache_miss(channel: str) -> bytes:
     return event("pusher:cache_miss", channel, EMPTY)
 
 
+SUBSCRIPTION_COUNT = "pusher_internal:subscription_count"
+
+
+class _CountData(msgspec.Struct):
+    subscription_count: int
+
+
+_decode_count = msgspec.json.Decoder(_CountData).decode
+
+
+def count_data(count: int) -> bytes:
+    """How many subscribers a channel has, as ``data`` of a frame says it (protocol 5)."""
+    return _encode(_CountData(count))
+
+
+def count_of(data: bytes) -> int | None:
+    """What ``count_data`` made ``data`` of; None for anything else."""
+    try:
+        return _decode_count(data).subscription_count
+    except INVALID_JSON:
+        return None
+
+
+def subscription_count(channel: str, count: int) -> bytes:
+    """A channel's subscribers are so many by now (protocol 5)."""
+    return event(SUBSCRIPTION_COUNT, channel, count_data(count).decode())
+
+
 class _Data(msgspec.Struct):
     data: str
 
@@ -227,6 +257,13 @@ def signin_success(user_data: str) -> bytes:
     return event("pusher:signin_success", None, json_text({"user_data": user_data}))
 
 
+def watchlist_events(online: Sequence[str], offline: Sequence[str]) -> bytes:
+    """Which of those whom a user watches are online, and which are not; empty ones are left out (protocol 4.5)."""
+    named = ("online", online), ("offline", offline)
+    events = [{"name": name, "user_ids": user_ids} for name, user_ids in named if user_ids]
+    return event("pusher_internal:watchlist_events", None, json_text({"events": events}))
+
+
 class _PresenceData(msgspec.Struct):
     user_id: msgspec.Raw
     user_info: msgspec.Raw = msgspec.Raw(b"null")
@@ -237,8 +274,13 @@ class _UserData(msgspec.Struct):
     user_info: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Watchlist(msgspec.Struct):
+    watchlist: list[str] | None = None
+
+
 _decode_presence = msgspec.json.Decoder(_PresenceData).decode
 _decode_user = msgspec.json.Decoder(_UserData).decode
+_decode_watchlist = msgspec.json.Decoder(_Watchlist).decode
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -274,6 +316,17 @@ def read_user(user_data: str) -> Identity:
     if not data.id:
         raise Refused("Invalid user_data: id must not be empty")
     return Identity(data.id, _info(data.user_info))
+
+
+def read_watchlist(user_data: str) -> list[str]:
+    """The ids of the users that ``user_data`` of a sign-in wants to watch, none where it says nothing (protocol 4.5).
+
+    Raises :class:`Refused` for anything but an array of strings.
+    """
+    try:
+        return _decode_watchlist(user_data).watchlist or []
+    except INVALID_JSON as error:
+        raise Refused(f"Invalid user_data: {error}, watchlist should be an array of user ids") from None
 
 
 def channel_data(member: Member) -> str:

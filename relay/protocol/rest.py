@@ -11,6 +11,7 @@ Error bodies are plain text ending in a newline, as hosted sends them and SDKs s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ from urllib.parse import unquote
 import msgspec
 
 from relay.app import App
-from relay.errors import RequestError, TooLarge, UsageError
+from relay.errors import RateLimited, RequestError, TooLarge, UsageError
 from relay.protocol import messages, names, signing
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info
 from relay.protocol.names import Kind
@@ -43,6 +44,8 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     content_type: str
+    retry_after: int | None = None
+    """Seconds after which the caller may ask again, for the header of that name."""
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -102,17 +105,24 @@ def ok(body: object, status: int = 200) -> Response:
 def failure(error: RequestError) -> Response:
     """The documented refusal as one line of plain text, in which every sign can be printed."""
     safe = "".join(sign if sign.isprintable() else " " for sign in error.message)
-    return Response(error.status, (safe + "\n").encode("utf-8", "replace"), "text/plain; charset=utf-8")
+    pause = error.retry_after if isinstance(error, RateLimited) else None
+    retry_after = None if pause is None else math.ceil(pause)
+    return Response(error.status, (safe + "\n").encode("utf-8", "replace"), "text/plain; charset=utf-8", retry_after)
 
 
-def parse(request: Request, find: Callable[[str], App | None], now: float) -> Call:
+def parse(
+    request: Request,
+    find: Callable[[str], App | None],
+    now: float,
+    charge: Callable[[App], None] | None = None,
+) -> Call:
     """The call that a genuine ``request`` makes.
 
     ``find`` gives the App of an auth_key; ``now`` is Unix seconds. The signature is checked before the
-    body is looked at. Raises :class:`RequestError`.
+    body is looked at, and in between ``charge`` raises for an App that asks too often. Raises :class:`RequestError`.
     """
     raw_path, _, raw_query = request.target.partition("?")
-    route, parameters = _route(request.method, _unmounted(request, raw_path))
+    route, parameters = _route(request.method, unmounted(request, raw_path))
     parsed = signing.parse_query(raw_query)
     key = dict(parsed).get("auth_key")
     if not key:
@@ -123,20 +133,26 @@ def parse(request: Request, find: Callable[[str], App | None], now: float) -> Ca
     app_id = parameters.get("app_id", app.id)
     if app_id != app.id:
         raise RequestError(404, f"Unknown app id {app_id[:40]!r} for this auth_key")
-    query = _Query(_verified(request, app, now, parsed))
+    query = _Query(verified(request, app, now, parsed))
     if not app.enabled:
         raise RequestError(403, "App is disabled")
+    if charge is not None:
+        charge(app)
     return route(_Arguments(app, parameters, query, request.body))
 
 
-def _unmounted(request: Request, path: str) -> str:
+def unmounted(request: Request, path: str) -> str:
+    """``path`` without the prefix that the API is mounted under."""
     return path.removeprefix(request.mount) if request.mount else path
 
 
-def _verified(request: Request, app: App, now: float, parsed: signing.Query) -> signing.Query:
-    """The query. Some SDKs sign the path without the prefix that the API is mounted under, some with it."""
+def verified(request: Request, app: App, now: float, parsed: signing.Query) -> signing.Query:
+    """The query of a genuine request. Raises :class:`RequestError`.
+
+    Some SDKs sign the path without the prefix that the API is mounted under, some with it.
+    """
     raw_path, _, raw_query = request.target.partition("?")
-    path = _unmounted(request, raw_path)
+    path = unmounted(request, raw_path)
     verify = partial(
         signing.verify_rest, app, request.method, raw_query=raw_query, body=request.body, now=now, parsed=parsed
     )

@@ -28,14 +28,16 @@ from typing import Final
 import msgspec
 
 from relay.app import App
-from relay.errors import CLIENT_EVENT_RATE, POLICY_VIOLATION, Disconnect, Refused
+from relay.errors import CLIENT_EVENT_RATE, POLICY_VIOLATION, WATCHLIST_TOO_LONG, Disconnect, Refused, Unproven
 from relay.limits import TokenBucket
 from relay.protocol import messages, names, signing
 from relay.protocol.messages import Identity, Inbound
 from relay.protocol.names import Kind
 
-_REFUSALS_PER_SECOND: Final = 100
-_REFUSALS_AT_ONCE: Final = 1000
+REFUSALS_PER_SECOND: Final = 100
+"""Messages that a client may have refused again and again."""
+REFUSALS_AT_ONCE: Final = 1000
+"""And so many in one go, after a rest."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -59,7 +61,7 @@ class Join(msgspec.Struct, frozen=True):
     @property
     def refusal(self) -> Refused:
         """What to answer when nobody vouches for the client."""
-        return Refused(f"Auth info required to subscribe to {self.channel}", channel=self.channel)
+        return Unproven(f"Auth info required to subscribe to {self.channel}", channel=self.channel)
 
 
 class Subscription(msgspec.Struct):
@@ -87,10 +89,15 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Signin(msgspec.Struct, frozen=True):
-    """The client proved to be ``user``; ``text`` is the acknowledgement."""
+    """The client proved to be ``user``; ``text`` is the acknowledgement.
+
+    From now on it watches the users on ``watchlist``; ``excess`` tells it that it asked for more of them.
+    """
 
     user: Identity
     text: bytes
+    watchlist: tuple[str, ...] = ()
+    excess: Refused | None = None
 
 
 Action = Reply | Join | Leave | Publish | Signin
@@ -149,7 +156,7 @@ class Session:
         Raises :class:`Disconnect` when it does nothing else (protocol 1.9).
         """
         if self._refusals is None:
-            self._refusals = TokenBucket(_REFUSALS_PER_SECOND, _REFUSALS_AT_ONCE, now)
+            self._refusals = TokenBucket(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE, now)
         if not self._refusals.take(now):
             raise Disconnect("Too many invalid messages", POLICY_VIOLATION)
 
@@ -224,7 +231,7 @@ class Session:
         if channel_data:
             return check_member(self.app, messages.read_member(channel_data), channel)
         if self.user is None:
-            raise Refused(
+            raise Unproven(
                 f"channel_data with a user_id is required to subscribe to {channel}, or a sign-in before it",
                 channel=channel,
             )
@@ -253,15 +260,33 @@ class Session:
         return Leave(channel, subscription)
 
     def _signin(self, data: messages.SigninData) -> Signin:
+        if not self.app.user_authentication:
+            raise Refused("To sign in, user authentication must be enabled for this app (signin)")
         signing.verify_user(self.app, self.socket_id, data.user_data, data.auth)
         try:
             user = check_member(self.app, messages.read_user(data.user_data), None)
+            watchlist, excess = self._watchlist(data.user_data) if self.app.watchlists else ((), None)
         except Refused as refused:
             raise Refused(f"{refused.message} (signin)") from None
         if self.user is not None and self.user.user_id != user.user_id:
             raise Refused(f"Connection is signed in as {self.user.user_id} already")
         self.user = user
-        return Signin(user, messages.signin_success(data.user_data))
+        return Signin(user, messages.signin_success(data.user_data), watchlist, excess)
+
+    def _watchlist(self, user_data: str) -> tuple[tuple[str, ...], Refused | None]:
+        """Whom the user watches, each once, and what to say about those who are too many (protocol 4.5)."""
+        wanted, most = messages.read_watchlist(user_data), self.app.max_watchlist
+        watchlist = tuple(dict.fromkeys(wanted[:most]))
+        for user_id in watchlist:
+            if not 0 < len(user_id) <= self.app.max_user_id:
+                raise Refused(
+                    f"Invalid user_data: watchlist has an id of {len(user_id)} characters,"
+                    f" allowed are 1 to {self.app.max_user_id}"
+                )
+        if len(wanted) <= most:
+            return watchlist, None
+        reason = f"Watchlist too long: it has {len(wanted)} users, only the first {most} are watched"
+        return watchlist, Refused(reason, WATCHLIST_TOO_LONG)
 
     def _client_event(self, inbound: Inbound, now: float) -> Publish:
         channel, name = inbound.channel, inbound.event
@@ -296,7 +321,7 @@ def naming(refused: Refused, channel: str) -> Refused:
     shown = channel[: names.MAX_EVENT_NAME]
     if re.search(rf"(?<![\w-]){re.escape(shown)}(?![\w-])", refused.message) or repr(shown) in refused.message:
         return refused
-    return Refused(f"{refused.message} (subscription to {shown})", refused.code, channel=refused.channel)
+    return type(refused)(f"{refused.message} (subscription to {shown})", refused.code, channel=refused.channel)
 
 
 def too_large(app: App) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 
 from relay.app import App
-from relay.errors import Refused, RequestError
+from relay.errors import RequestError, Unproven
 
 TIMESTAMP_WINDOW = 600
 """Seconds a REST call's timestamp may differ from the server's time (protocol 6.7)."""
@@ -35,19 +35,21 @@ def _same(expected: str, given: str) -> bool:
 
 def sign_channel(app: App, socket_id: str, channel: str, channel_data: str | None = None) -> str:
     """The ``auth`` value that lets ``socket_id`` subscribe to ``channel``."""
-    return f"{app.key}:{sign(app.secret, _channel_string(socket_id, channel, channel_data))}"
+    return f"{app.key}:{sign(app.secret, channel_string(socket_id, channel, channel_data))}"
 
 
 def sign_user(app: App, socket_id: str, user_data: str) -> str:
     """The ``auth`` value that signs ``socket_id`` in as the user of ``user_data``."""
-    return f"{app.key}:{sign(app.secret, _user_string(socket_id, user_data))}"
+    return f"{app.key}:{sign(app.secret, user_string(socket_id, user_data))}"
 
 
-def _channel_string(socket_id: str, channel: str, channel_data: str | None) -> str:
+def channel_string(socket_id: str, channel: str, channel_data: str | None) -> str:
+    """What is signed to let ``socket_id`` into ``channel``."""
     return f"{socket_id}:{channel}" if channel_data is None else f"{socket_id}:{channel}:{channel_data}"
 
 
-def _user_string(socket_id: str, user_data: str) -> str:
+def user_string(socket_id: str, user_data: str) -> str:
+    """What is signed to sign ``socket_id`` in."""
     return f"{socket_id}::user::{user_data}"
 
 
@@ -66,32 +68,32 @@ def verify_channel(
     """Check the ``auth`` of a subscribe; ``channel_data`` must be the exact string received.
 
     On private channels that carry a channel_data both forms are right, since some authorizers sign it and
-    some do not. Raises :class:`Refused` with hosted's wording.
+    some do not. Raises :class:`Unproven` with hosted's wording.
     """
     if not auth:
-        raise Refused(f"Auth info required to subscribe to {channel}", channel=channel)
-    forms = [_channel_string(socket_id, channel, channel_data)]
+        raise Unproven(f"Auth info required to subscribe to {channel}", channel=channel)
+    forms = [channel_string(socket_id, channel, channel_data)]
     if channel_data is not None and not presence:
-        forms.append(_channel_string(socket_id, channel, None))
+        forms.append(channel_string(socket_id, channel, None))
     _verify(app, auth, _Claim(forms, f"subscription to {channel}", "subscription", channel))
 
 
 def verify_user(app: App, socket_id: str, user_data: str, auth: str) -> None:
-    """Check the ``auth`` of a sign-in. Raises :class:`Refused`."""
-    _verify(app, auth, _Claim([_user_string(socket_id, user_data)], "signin", "signin"))
+    """Check the ``auth`` of a sign-in. Raises :class:`Unproven`."""
+    _verify(app, auth, _Claim([user_string(socket_id, user_data)], "signin", "signin"))
 
 
 def _verify(app: App, auth: str, claim: _Claim) -> None:
     key, colon, signature = auth.partition(":")
     if not colon:
-        raise Refused(
+        raise Unproven(
             f"Auth value for {claim.what} is invalid: should be of format 'key:signature'", channel=claim.channel
         )
     if not _same(app.key, key):
-        raise Refused(f"Invalid key in {claim.short} auth data: '{_cut(key)}'", channel=claim.channel)
+        raise Unproven(f"Invalid key in {claim.short} auth data: '{_cut(key)}'", channel=claim.channel)
     right = [_same(sign(app.secret, form), signature) for form in claim.forms]  # all of them: constant time
     if not any(right):
-        raise Refused(
+        raise Unproven(
             f"Invalid signature: Expected HMAC SHA256 hex digest of {_cut(claim.forms[0], _LONGEST_STRING)},"
             f" but got {_cut(signature)}",
             channel=claim.channel,

@@ -1,10 +1,10 @@
-"""Webhooks as an application receives them: a request becomes a Webhook, or is refused (protocol 7)."""
+"""Webhooks as they are on the wire: what is sent, and how an application knows a genuine one (protocol 7)."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -19,7 +19,7 @@ MAX_AGE = 300.0
 KEY_HEADER, SIGNATURE_HEADER = "X-Pusher-Key", "X-Pusher-Signature"
 
 
-class WebhookEvent(msgspec.Struct, frozen=True):
+class WebhookEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that happened; None for what does not belong to its ``name`` (protocol 7.2).
 
     ``event``, ``data`` (a string) and ``socket_id`` come with ``client_event``, ``user_id`` with member events
@@ -41,6 +41,24 @@ class Webhook(msgspec.Struct, frozen=True):
     app: App
     time_ms: int
     events: tuple[WebhookEvent, ...]
+
+
+encode_event = msgspec.json.Encoder().encode
+"""One :class:`WebhookEvent` as JSON, without what does not belong to its name."""
+
+
+def body_of(events: Sequence[bytes], time_ms: int) -> bytes:
+    """The body of a request with ``events``, which are encoded already; ``time_ms`` is when it is made (7.1)."""
+    return b'{"time_ms":%d,"events":[%b]}' % (time_ms, b",".join(events))
+
+
+def headers_of(app: App, body: bytes) -> dict[str, str]:
+    """The headers that prove ``body`` to be the App's. Some SDKs compare the whole media type (7.1)."""
+    return {
+        "Content-Type": "application/json",
+        KEY_HEADER: app.key,
+        SIGNATURE_HEADER: _signature(app, body),
+    }
 
 
 def verify(
@@ -66,7 +84,7 @@ def verify(
     app = next((app for app in ((apps,) if isinstance(apps, App) else apps) if _same(app.key, key)), None)
     if app is None:
         raise InvalidWebhook(f"{KEY_HEADER} should be the key of an App, got {key[:40]!r}")
-    if not _same(hmac.new(app.secret.encode(), body, hashlib.sha256).hexdigest(), signature.lower()):
+    if not _same(_signature(app, body), signature.lower()):
         raise InvalidWebhook(f"{SIGNATURE_HEADER} should be the hex HMAC-SHA256 of the raw body with the App's secret")
     sent = _read(body)
     if now is not None and not abs(now - sent.time_ms / 1000) <= max_age:
@@ -111,6 +129,10 @@ def _event(given: _Event) -> WebhookEvent:
         given.socket_id,
         given.subscription_count,
     )
+
+
+def _signature(app: App, body: bytes) -> str:
+    return hmac.new(app.secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def _same(expected: str, given: str) -> bool:

@@ -5,9 +5,12 @@
 
 from relay.testing.asserting import AssertingChannel, AssertingClient
 from relay.testing.clock import ManualClock
+from relay.testing.engine import Weather
 from relay.testing.faults import Faults
 from relay.testing.kit import DEFAULT_APP, Kit, PublishedEvent, RecordingHub
+from relay.testing.nodes import Nodes, cluster
 from relay.testing.transcript import Entry, Transcript
+from relay.testing.webhooks import ReceivedWebhook, WebhookRecorder
 
 __all__ = [
     "DEFAULT_APP",
@@ -17,7 +20,12 @@ __all__ = [
     "Faults",
     "Kit",
     "ManualClock",
+    "Nodes",
     "PublishedEvent",
+    "ReceivedWebhook",
     "RecordingHub",
     "Transcript",
+    "Weather",
+    "WebhookRecorder",
+    "cluster",
 ]

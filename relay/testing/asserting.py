@@ -12,7 +12,7 @@ import anyio.lowlevel
 from relay.client.channel import Channel, Overflow
 from relay.client.client import Client
 from relay.client.runtime import Closed
-from relay.client.subscriber import ReceivedEvent
+from relay.protocol.received import ReceivedEvent
 
 if TYPE_CHECKING:
     from relay.testing.faults import Faults
@@ -127,7 +127,7 @@ class AssertingClient(Client):
         ) -> AssertingChannel: ...
 
         async def signin(  # noqa: D102 - as above
-            self, user_id: str | None = None, user_info: object = None
+            self, user_id: str | None = None, user_info: object = None, *, watchlist: Sequence[str] = ()
         ) -> AssertingChannel: ...
 
     async def expect_nothing(self) -> None:

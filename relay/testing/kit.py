@@ -18,6 +18,7 @@ from relay.client.client import Client
 from relay.client.connecting import Connecting
 from relay.client.settings import Settings
 from relay.clock import Clock
+from relay.cluster.cluster import Cluster
 from relay.errors import UsageError
 from relay.facts import Fact
 from relay.hub import Hub
@@ -28,6 +29,7 @@ from relay.testing.asserting import AssertingClient, let_others_run
 from relay.testing.clock import ManualClock
 from relay.testing.faults import Fate, Faults
 from relay.testing.transcript import Transcript
+from relay.testing.webhooks import WebhookRecorder
 from relay_transports.inprocess.client import InProcessLink, connecting
 from relay_transports.inprocess.raw import only_key
 from relay_transports.inprocess.transport import InProcessTransport
@@ -59,8 +61,8 @@ class PublishedEvent(msgspec.Struct, frozen=True):
 class RecordingHub(Hub):
     """A hub that remembers what was published, decrypted where it can."""
 
-    def __init__(self, *apps: App, clock: Clock, random: Random | None = None) -> None:
-        super().__init__(*apps, clock=clock, random=random)
+    def __init__(self, *apps: App, clock: Clock, random: Random | None = None, cluster: Cluster | None = None) -> None:
+        super().__init__(*apps, clock=clock, random=random, cluster=cluster)
         self.published: list[PublishedEvent] = []
 
     async def publish(self, events: Iterable[CheckedEvent], *, app: App | str | None = None) -> list[Receipt]:
@@ -72,6 +74,15 @@ class RecordingHub(Hub):
             data = messages.unwrapped(readable(self._find(app).app, event))
             self.published.append(PublishedEvent(event.channels, event.name, data, event.socket_id, receipt, app_id))
         return receipts
+
+    def places(self) -> set[tuple[str, str, str]]:
+        """Everybody who is in a channel here: App, channel, socket id."""
+        return {
+            (tenant.app.id, channel.name, connection.socket_id)
+            for tenant in self._node.tenants
+            for channel in tenant.channels
+            for connection in channel.transports.values()
+        }
 
     def published_to(
         self, channel: str | None, event: str | None, app: App | str | None = None
@@ -95,11 +106,14 @@ class Kit:
     assertion, ``settle`` or ``close`` raises it. Works on asyncio, uvloop and trio, under any pytest plugin.
     """
 
-    def __init__(self, *apps: App, seed: int = 0) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self, *apps: App, seed: int = 0, clock: ManualClock | None = None, cluster: Cluster | None = None
+    ) -> None:
+        self.clock = clock or ManualClock()
         self._numbers = itertools.count(1)
         self._jitter = Random(seed)  # noqa: S311 - of clients that come back; the same every time
-        self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=Random(seed))  # noqa: S311
+        random = Random(seed)  # noqa: S311
+        self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=random, cluster=cluster)
         self.facts: list[Fact] = []
         self.transcript = Transcript(self.clock)
         self.failures: list[BaseException] = []
@@ -107,8 +121,12 @@ class Kit:
         self.clients: list[AssertingClient] = []
         self._links: list[FaultyLink] = []
         self._lost = False
+        self.webhooks = WebhookRecorder(self.hub.apps)
+        """What the Apps' webhooks told, without a network."""
         self.hub.on(Fact, self.facts.append)
-        self.hub.step()
+        self.hub.send_webhooks(self.webhooks)
+        if cluster is None:  # one of several nodes is run by whoever runs them all
+            self.hub.step()
 
     def connect(
         self,

@@ -17,5 +17,18 @@ from relay_transports.aiohttp.auth import Authorizer
 from relay_transports.aiohttp.client import connect
 from relay_transports.aiohttp.embed import HUB, setup, subapp
 from relay_transports.aiohttp.restclient import RestClient, RestReceipt
+from relay_transports.aiohttp.status import add_health, add_metrics
+from relay_transports.aiohttp.webhooks import WebhookSender
 
-__all__ = ["HUB", "Authorizer", "RestClient", "RestReceipt", "connect", "setup", "subapp"]
+__all__ = [
+    "HUB",
+    "Authorizer",
+    "RestClient",
+    "RestReceipt",
+    "WebhookSender",
+    "add_health",
+    "add_metrics",
+    "connect",
+    "setup",
+    "subapp",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
@@ -12,8 +13,10 @@ from relay.app import App
 from relay.errors import UsageError
 from relay.hub import Hub
 from relay_transports.aiohttp.auth import AuthEndpoint, Authorizer
+from relay_transports.aiohttp.fallbacks import FallbackEndpoint
 from relay_transports.aiohttp.peers import Peers, Places
 from relay_transports.aiohttp.rest import RestEndpoint
+from relay_transports.aiohttp.webhooks import WebhookSender
 from relay_transports.aiohttp.websocket import WebSocketEndpoint
 
 _log = logging.getLogger(__name__)
@@ -23,7 +26,7 @@ HUB = web.AppKey("relay_hub", Hub)
 """Where handlers find the hub: ``request.app[HUB]``, or ``request.config_dict[HUB]`` from a sub-application."""
 
 
-def setup(
+def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
     app: web.Application,
     hub: Hub,
     *,
@@ -34,6 +37,9 @@ def setup(
     alone: bool = False,
     forwarded_from: Sequence[str] = (),
     max_connections_per_address: int | None = None,
+    drain_over: float = 10.0,
+    fallbacks: bool = True,
+    max_fallback_sessions: int = 10_000,
 ) -> None:
     """Serve ``hub`` from ``app``: it starts and stops with it, and clients are closed with 4200 before.
 
@@ -47,7 +53,11 @@ def setup(
     ``forwarded_from`` names the proxies whose ``X-Forwarded-Proto`` (for ``tls_only``) and ``X-Forwarded-For`` are
     believed: addresses, networks, or ``"unix"`` for whoever comes through a Unix socket. Nobody is by default.
     ``max_connections_per_address`` bounds the connections of one remote address, an IPv6 /64 network counting as one;
-    one more is closed with 4004.
+    one more is closed with 4004. At the end clients are closed evenly over at most ``drain_over`` seconds, a few
+    at once.
+
+    With ``fallbacks``, pusher-js is served below ``{prefix}/pusher`` where it cannot use WebSockets: over HTTP, with
+    ``xhr_streaming`` or ``xhr_polling``, at most ``max_fallback_sessions`` clients at once (one more: 4100).
 
     Raises :class:`UsageError` for a prefix, path, proxy or bound that cannot be.
     """
@@ -60,7 +70,10 @@ def setup(
     if authorize is not None and authorize_app is None and len(hub.apps) > 1:
         raise UsageError("this hub has several Apps: say with authorize_app= which one the auth endpoint signs for")
     places = None if max_connections_per_address is None else Places(max_connections_per_address)
-    sockets, rest = WebSocketEndpoint(hub, authorize, Peers(forwarded_from), places), RestEndpoint(hub)
+    peers = Peers(forwarded_from)
+    sockets, rest = WebSocketEndpoint(hub, authorize, peers, places), RestEndpoint(hub)
+    if hub.webhook_sender is None and any(one.webhooks for one in hub.apps):
+        hub.send_webhooks(WebhookSender())
     app[HUB] = hub
     routes = app.router
     routes.add_get(f"{prefix}/app/{{key}}", sockets.connect)
@@ -70,9 +83,14 @@ def setup(
     routes.add_route("*", f"{prefix}/users/{{tail:[\\s\\S]*}}", rest.handle)
     if authorize is not None:
         routes.add_post(prefix + auth_path, AuthEndpoint(hub, authorize, authorize_app).post)
+    over_http = FallbackEndpoint(hub, authorize, peers, places, most=max_fallback_sessions) if fallbacks else None
+    if over_http is not None:
+        over_http.add_routes(routes, prefix)
     if alone:
         routes.add_get("/{tail:.*}", sockets.stray)
-    _live_with(app, hub, sockets)
+    _live_with(app, hub, sockets, drain_over)
+    if over_http is not None:
+        app.on_shutdown.append(over_http.goodbye)
 
 
 def subapp(
@@ -83,6 +101,9 @@ def subapp(
     authorize_app: App | str | None = None,
     forwarded_from: Sequence[str] = (),
     max_connections_per_address: int | None = None,
+    drain_over: float = 10.0,
+    fallbacks: bool = True,
+    max_fallback_sessions: int = 10_000,
 ) -> web.Application:
     """An application with nothing but ``hub``, to be mounted under a prefix with ``app.add_subapp``.
 
@@ -98,11 +119,14 @@ def subapp(
         alone=True,
         forwarded_from=forwarded_from,
         max_connections_per_address=max_connections_per_address,
+        drain_over=drain_over,
+        fallbacks=fallbacks,
+        max_fallback_sessions=max_fallback_sessions,
     )
     return app
 
 
-def _live_with(app: web.Application, hub: Hub, sockets: WebSocketEndpoint) -> None:
+def _live_with(app: web.Application, hub: Hub, sockets: WebSocketEndpoint, drain_over: float) -> None:
     """Run ``hub`` in a task of its own: aiohttp may start and stop an application in different tasks, which
     an anyio task group does not survive. on_shutdown comes before handlers end, cleanup after.
     """
@@ -125,6 +149,8 @@ def _live_with(app: web.Application, hub: Hub, sockets: WebSocketEndpoint) -> No
 
     async def shut(_: web.Application) -> None:
         if mine:
+            with contextlib.suppress(TimeoutError):  # a clock that stands still must not keep the process
+                await asyncio.wait_for(hub.drain(drain_over), drain_over + _GOODBYE_SECONDS)
             hub.close()
             try:  # the outbox cuts a socket that does not answer its close frame; an authorizer may hang
                 await asyncio.wait_for(sockets.goodbye(), _GOODBYE_SECONDS)

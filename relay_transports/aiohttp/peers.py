@@ -76,10 +76,7 @@ class Places:
 
     def place(self, address: str) -> Place:
         """A place for one connection, not taken yet."""
-        parsed = _parsed(address)
-        if isinstance(parsed, ipaddress.IPv6Address):
-            address = str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-        return Place(self, address)
+        return Place(self, whole_network(address))
 
     def take(self, address: str) -> bool:
         """Count one more, if there may be one."""
@@ -117,6 +114,14 @@ class Place:
         if self._taken:
             self._taken = False
             self._places.leave(self._address)
+
+
+def whole_network(address: str) -> str:
+    """The /64 network of an IPv6 address: whoever has one address there has them all, and may use another next time."""
+    parsed = _parsed(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return address
 
 
 def _name(request: web.Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
 
 from relay.api import respond
@@ -9,7 +11,8 @@ from relay.errors import RequestError
 from relay.hub import Hub
 from relay.protocol import rest
 
-_MAX_BODY = 4 << 20
+MAX_BODY: Final = 4 << 20
+"""Bytes of one request's body."""
 
 
 class RestEndpoint:
@@ -27,10 +30,13 @@ class RestEndpoint:
         except (web.RequestPayloadError, ConnectionError):
             return _answer(rest.failure(RequestError(400, "The body could not be read to its end")))
         if body is None:
-            too_large = RequestError(413, f"The body exceeds the allowed maximum ({_MAX_BODY} bytes).")
+            too_large = RequestError(413, f"The body exceeds the allowed maximum ({MAX_BODY} bytes).")
             return _answer(rest.failure(too_large))
         # raw_path is the target as it came; aiohttp's other views of it are normalised, and signatures are not
-        return _answer(await respond(self._hub, rest.Request(request.method, request.raw_path, body, mount)))
+        answer = _answer(await respond(self._hub, rest.Request(request.method, request.raw_path, body, mount)))
+        if self._hub.draining:  # the next call is for another process
+            answer.force_close()
+        return answer
 
 
 async def _read(request: web.Request) -> bytes | None:
@@ -38,10 +44,13 @@ async def _read(request: web.Request) -> bytes | None:
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > _MAX_BODY:
+        if len(body) > MAX_BODY:
             return None
     return bytes(body)
 
 
 def _answer(response: rest.Response) -> web.Response:
-    return web.Response(status=response.status, body=response.body, headers={"Content-Type": response.content_type})
+    headers = {"Content-Type": response.content_type}
+    if response.retry_after is not None:
+        headers["Retry-After"] = str(response.retry_after)
+    return web.Response(status=response.status, body=response.body, headers=headers)

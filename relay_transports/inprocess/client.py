@@ -163,7 +163,8 @@ def _with_own_secret(hub: Hub, key: str, settings: Settings) -> Settings:
     async def authenticate(socket_id: str, user: Member | None) -> Mapping[str, str]:
         if user is None:
             raise UsageError("pass user_id= (and user_info=) to signin()")
-        return hub.authenticate_user(socket_id, User(user.id, user.info), app=app)
+        watchlist = user.watchlist if isinstance(user, User) else ()
+        return hub.authenticate_user(socket_id, User(user.id, user.info, watchlist), app=app)
 
     return msgspec.structs.replace(
         settings,

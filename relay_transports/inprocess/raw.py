@@ -10,12 +10,13 @@ import anyio
 import anyio.lowlevel
 
 from relay.client.runtime import Closed
-from relay.client.subscriber import ReceivedEvent, Subscriber
+from relay.client.subscriber import Subscriber
 from relay.errors import UsageError
 from relay.hub import Hub
 from relay.protocol import messages, names
 from relay.protocol.messages import Member
 from relay.protocol.names import Kind
+from relay.protocol.received import ReceivedEvent
 from relay_transports.inprocess.transport import InProcessTransport, Tap
 
 if TYPE_CHECKING:

@@ -214,6 +214,14 @@ class DirectoryContract(ABC):
         assert await there.roster("1", ROOM) == {user_id: None}
         assert await leave(there, ROOM, "1.1") == (True, True)
 
+    async def test_who_leaves_is_told_how_many_are_left_or_nothing_of_it(self, directories):
+        here, there = directories
+        for number in range(3):
+            await join(here, "orders", f"1.{number}")
+        left = [await there.leave("1", "orders", f"1.{number}") for number in (0, 0, 1, 2)]
+        assert [one.step > 0 for one in left] == [True, False, True, True]
+        assert [one.count for one in left] in ([2, None, 1, 0], [None] * 4)
+
     async def test_of_many_who_join_at_once_exactly_one_is_first(self, directories):
         joined: list[Joined] = []
 

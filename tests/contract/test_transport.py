@@ -4,6 +4,7 @@ A transport of one's own is put to the test by a subclass of `TransportContract`
 """
 
 import asyncio
+import json
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,7 @@ from relay.transport import Transport
 from relay_transports import frames
 from relay_transports.aiohttp.door import BareSocket
 from relay_transports.aiohttp.outbox import Flusher, SocketTransport
+from relay_transports.fallback import POLL, STREAM, FallbackSession, Manner, Receiver
 from relay_transports.inprocess import InProcessTransport
 
 
@@ -327,6 +329,55 @@ class TestInProcess(TransportContract):
     @pytest.fixture
     def rig(self) -> Rig:
         return InProcessRig()
+
+
+class FallbackRig(Rig):
+    """A client that asks for what there is with one receive request after another."""
+
+    def __init__(self, manner: Manner) -> None:
+        self.transport: FallbackSession = FallbackSession(lambda: None, 0.0)
+        self._manner = manner
+        self._receiver: Receiver | None = None
+        self._close: tuple[int, str] | None = None
+
+    def like(self) -> Transport:
+        return FallbackSession(lambda: None, 0.0)
+
+    async def read(self) -> list[bytes]:
+        texts: list[bytes] = []
+        while self._close is None:
+            receiver = self._receiver
+            if receiver is None or receiver.over or receiver.spent:
+                receiver = self._receiver = self.transport.attach(self._manner, lambda: None, 0.0)
+            data = self.transport.take(receiver, 0.0)
+            if not data:
+                break
+            for line in data.splitlines():
+                texts += self._told(line)
+            self.transport.confirm(receiver)
+            if receiver.over:
+                self.transport.detach(receiver, 0.0)
+        return texts
+
+    def _told(self, line: bytes) -> list[bytes]:
+        if line[:1] == b"c":
+            code, reason = json.loads(line[1:])
+            self._close = code, reason
+        return [text.encode() for text in json.loads(line[1:])] if line[:1] == b"a" else []
+
+    async def end(self) -> tuple[int, str] | None:
+        await self.read()
+        return (1006, "") if self.transport.aborted else self._close
+
+
+@pytest.mark.every_loop
+@pytest.mark.parametrize("rig", [STREAM, POLL], ids=["streaming", "polling"], indirect=True)
+class TestFallback(TransportContract):
+    """A client that is served over HTTP."""
+
+    @pytest.fixture
+    def rig(self, request) -> Rig:
+        return FallbackRig(request.param)
 
 
 class SocketRig(Rig):

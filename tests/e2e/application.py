@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from pusher import Pusher
 
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 APP = App(id="1001", key="app-key", secret="app-secret", encryption_master_key=MASTER_KEY, client_events=True)
+WATCHING = msgspec.structs.replace(APP, watchlists=True, offline_grace=0.1)
 
 PUSHER_JS = {
     "8.6.0": HERE / "js/node_modules/pusher-js/dist/web",
@@ -51,8 +53,10 @@ class Site:
     publish: Publish | None = None
     run: Callable[..., Any]
 
-    def __init__(self) -> None:
-        self.hub = Hub(APP)
+    def __init__(self, app: App = WATCHING) -> None:
+        self.hub = Hub(app)
+        self.watchlists: dict[str, list[str]] = {}
+        """Whom each user watches."""
         self._pages = {path.name: Template(path.read_text()) for path in HERE.joinpath("pages").glob("*.html")}
         self.encrypt_with(MASTER_KEY)
 
@@ -99,6 +103,7 @@ class Site:
             port=query.get("port", self.port),
             tls_port=self.tls_port,
             tls=json.dumps(request.secure),
+            transports=json.dumps([query.get("transport", "ws")]),
             auth=query.get("auth", "/pusher/auth"),
             channel=f"private-user-{user}" if user else "my-channel",
         )
@@ -145,7 +150,8 @@ class Site:
 
     async def _sign_user(self, request: web.Request) -> web.Response:
         form = await request.post()
-        user = User(id=_user(request), info={"name": _user(request).title()})
+        name = _user(request)
+        user = User(id=name, info={"name": name.title()}, watchlist=self.watchlists.get(name, ()))
         return web.json_response(self.hub.authenticate_user(str(form["socket_id"]), user))
 
 

@@ -15,7 +15,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pusher.client import Client as PusherClient
 from pusher.requests import RequestsBackend
 
-from .application import APP, HERE, HOST, MASTER_KEY, PUSHER_JS, Site
+from relay import App
+
+from .application import APP, HERE, HOST, MASTER_KEY, PUSHER_JS, WATCHING, Site
 from .browser import CHROMIUM_ARGUMENTS, Client
 from .programs import PATIENCE, JsonProgram
 from .sdks import NpmSdk, PypiSdk, ServerSdk, npm_configuration, pypi_client
@@ -43,13 +45,19 @@ def certificate(issuer) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def site(require, certificate, caplog) -> Iterator[Site]:
+def served_app() -> App:
+    """The App of the site's hub."""
+    return WATCHING
+
+
+@pytest.fixture
+def site(require, certificate, caplog, served_app) -> Iterator[Site]:
     """The embedding application, in a thread with a loop of its own. At the end its hub must be sound, and nothing
     may have been logged that an operator would have to look at.
     """
     for folder in PUSHER_JS.values():
         require(folder, "make setup")
-    site = Site()
+    site = Site(served_app)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(site.serve(certificate)):
         site.run = portal.call
         yield site
@@ -137,16 +145,29 @@ def run_node(require, authority) -> Iterator[Callable[..., JsonProgram]]:
 def subscribe(site, run_node) -> Callable[..., JsonProgram]:
     """`subscribe("orders", ...)`: pusher-js in Node that is subscribed to all of them."""
 
-    def subscribe(*channels: str, user: str = "ada", tls: bool = False, auth: str = "/pusher/auth") -> JsonProgram:
-        options = {
+    def subscribe(
+        *channels: str,
+        user: str = "ada",
+        tls: bool = False,
+        auth: str = "/pusher/auth",
+        transport: str = "ws",
+        sign_in: bool = False,
+    ) -> JsonProgram:
+        options: dict[str, Any] = {
             "cluster": "none",
             "wsHost": HOST,
             "wsPort": site.port,
             "wssPort": site.tls_port,
             "forceTLS": tls,
-            "enabledTransports": ["ws"],
+            "httpHost": HOST,
+            "httpPort": site.port,
+            "httpsPort": site.tls_port,
+            "enabledTransports": [transport],
             "channelAuthorization": {"endpoint": site.url(auth, tls=tls), "headers": {"X-User": user}},
         }
+        if sign_in:
+            endpoint = site.url("/pusher/user-auth", tls=tls)
+            options["userAuthentication"] = {"endpoint": endpoint, "headers": {"X-User": user}}
         client: JsonProgram = run_node("client.mjs", APP.key, json.dumps(options), *channels)
         for _ in channels:
             client.wait_for(event="pusher:subscription_succeeded")

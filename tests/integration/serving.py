@@ -58,9 +58,9 @@ class Served(NamedTuple):
         """A WebSocket; the server must let it in."""
         return wire.websocket(self.port, target, headers=headers, tls=self.browser)
 
-    def http(self, method: str, target: str, headers: str = "") -> Awaitable[Answer]:
+    def http(self, method: str, target: str, headers: str = "", body: bytes = b"") -> Awaitable[Answer]:
         """One request."""
-        return wire.http(self.port, method, target, headers=headers, tls=self.browser)
+        return wire.http(self.port, method, target, body, headers, tls=self.browser)
 
 
 @asynccontextmanager
@@ -73,6 +73,7 @@ async def serving(
     tls: Tls | None = None,
     forwarded_from: Sequence[str] = (),
     max_connections_per_address: int | None = None,
+    max_fallback_sessions: int = 10_000,
 ) -> AsyncIterator[Served]:
     """``hub`` set up in an application of its own, on a free port; with ``tls`` the encryption ends in it."""
     app = web.Application()
@@ -83,6 +84,7 @@ async def serving(
         authorize=authorize,
         forwarded_from=forwarded_from,
         max_connections_per_address=max_connections_per_address,
+        max_fallback_sessions=max_fallback_sessions,
     )
     async with running(app, hub, patience=patience, tls=tls) as served:
         yield served

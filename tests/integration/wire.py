@@ -91,9 +91,9 @@ class Wire:
         """Send no more, and keep reading: half of a TCP close."""
         self._writer.write_eof()
 
-    async def receive(self) -> Frame:
+    async def receive(self, patience: float = PATIENCE) -> Frame:
         """The next frame, control frames included."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             first, size = await self.reader.readexactly(2)
             assert first & 0x80, "the server does not fragment"
             assert not size & 0x80, "a server's frame is not masked"
@@ -110,9 +110,9 @@ class Wire:
         event: dict[str, Any] = json.loads(payload)
         return event
 
-    async def closed(self) -> Closed:
+    async def closed(self, patience: float = PATIENCE) -> Closed:
         """The close frame, which must be next."""
-        opcode, payload = await self.receive()
+        opcode, payload = await self.receive(patience)
         assert opcode == CLOSE, f"expected a close frame, got opcode {opcode}: {payload!r}"
         return Closed(int.from_bytes(payload[:2], "big"), payload[2:].decode())
 

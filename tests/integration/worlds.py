@@ -46,7 +46,8 @@ class World:
 
     async def _authenticate(self, socket_id: str, user: Member | None) -> dict[str, str]:
         assert user is not None
-        return self.hub.authenticate_user(socket_id, User(user.id, user.info))
+        watchlist = user.watchlist if isinstance(user, User) else ()
+        return self.hub.authenticate_user(socket_id, User(user.id, user.info, watchlist))
 
 
 @asynccontextmanager

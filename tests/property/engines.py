@@ -6,13 +6,13 @@ steps about one thing in the order they were asked for; the answer is `after` ch
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 import anyio
 import anyio.lowlevel
 
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.directory import Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.cluster.local import LocalDirectory
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
@@ -93,6 +93,10 @@ class SlowDirectory:
         remembered = await self.inner.recall(app, channel, now=now)
         await self._pace.after()
         return remembered
+
+    async def beat(self, apps: Collection[str]) -> Beat:
+        await self._pace.before()
+        return await self.inner.beat(apps)
 
 
 class Wire:

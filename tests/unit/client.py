@@ -1,7 +1,7 @@
 """A client as the owner of a socket drives it: frames in, frames out, and what they say."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +101,9 @@ class Socket:
     async def unsubscribe(self, channel: str) -> None:
         await self.say("pusher:unsubscribe", {"channel": channel})
 
-    async def sign_in(self, user: str) -> None:
-        await self.say("pusher:signin", self.hub.authenticate_user(self.id, User(user), app=self.app))
+    async def sign_in(self, user: str, watchlist: Sequence[str] = ()) -> None:
+        signed = self.hub.authenticate_user(self.id, User(user, watchlist=watchlist), app=self.app)
+        await self.say("pusher:signin", signed)
 
     def disconnect(self) -> None:
         """Go away, as when a browser tab closes."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay import App
+from relay import App, WebhookEndpoint
 from relay.cli import build_parser, configuration
 from relay.cli.parser import COUNTS, SWITCHES
 from tests.integration.wire import websocket
@@ -20,6 +20,10 @@ OTHERS = {
     "slow_consumers": (["--slow-consumers", "latest_only"], "latest_only"),
     "flush_interval": (["--flush-interval", "0.5"], 0.5),
     "offline_grace": (["--offline-grace", "0"], 0),
+    "webhooks": (
+        ["--webhook", "https://a.example/w", "--webhook", "http://b.example"],
+        (WebhookEndpoint("https://a.example/w"), WebhookEndpoint("http://b.example")),
+    ),
 }
 NO_FLAGS = {"id", "key", "secret", "enabled"}
 """Credentials have flags of their own; a server for a disabled App serves nobody."""
@@ -37,7 +41,7 @@ def test_every_field_of_an_app_is_a_flag():
 @pytest.mark.parametrize("field", SWITCHES)
 def test_switch_turns_its_field_on_and_off(field):
     flag = field.replace("_", "-")
-    assert getattr(app_of(*CREDENTIALS), field) is (field == "user_authentication")
+    assert getattr(app_of(*CREDENTIALS), field) is (field in ("user_authentication", "webhook_private_addresses"))
     assert getattr(app_of(*CREDENTIALS, f"--{flag}"), field) is True
     assert getattr(app_of(*CREDENTIALS, f"--no-{flag}"), field) is False
 

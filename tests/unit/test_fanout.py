@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from relay.backlog import Bounds
-from relay.fanout import Batch, broadcast
+from relay.channels import Channel
+from relay.fanout import Batch, broadcast, fan_out
 from relay.transport import Framing
 
 
@@ -25,6 +26,12 @@ class CountingFraming:
         return frame.removeprefix(self._mark)
 
 
+class SharingFraming(CountingFraming):
+    """One of a kind that shares."""
+
+    shares = True
+
+
 class Recorder:
     """A transport that keeps what it is sent."""
 
@@ -32,6 +39,7 @@ class Recorder:
         self.framing = framing
         self.backlog = 0
         self.sent: list[bytes] = []
+        self.batches: list[Batch] = []
 
     def bound(self, bounds: Bounds, overflow: Callable[[], None], lost: Callable[[int], None]) -> None:
         """As much as comes."""
@@ -40,7 +48,9 @@ class Recorder:
         self.sent.append(frame)
 
     def share(self, batch: Batch) -> bool:
-        return False
+        if self.framing.shares:
+            self.batches.append(batch)
+        return self.framing.shares
 
     def close(self, code: int, reason: str = "") -> None:
         """Nothing to end."""
@@ -79,3 +89,16 @@ def test_nothing_is_framed_when_nobody_is_there_or_only_the_excluded_one():
     broadcast([], b"paid")
     broadcast([only], b"paid", only)
     assert (framing.framed, only.sent) == (0, [])
+
+
+def test_one_whose_kind_takes_no_part_keeps_nobody_else_from_sharing():
+    channel: Channel[None] = Channel("orders")
+    alone, sharing = CountingFraming(b"a"), SharingFraming(b"b")
+    transports = [Recorder(alone), *(Recorder(sharing) for _ in range(20))]
+    for transport in transports:
+        channel.transports[transport] = None
+    fan_out(channel, b"1")
+    fan_out(channel, b"2")
+    assert transports[0].sent == [b"a1", b"a2"]
+    assert {batch.joined() for transport in transports[1:] for batch in transport.batches} == {b"b1b2"}
+    assert [len(transport.sent) for transport in transports[1:]] == [0] * 20

@@ -22,6 +22,7 @@ from relay.facts import (
     SlowConsumer,
     Subscribed,
     Unsubscribed,
+    UserOnline,
 )
 from relay.metrics import Stats
 from relay.testing import ManualClock
@@ -437,9 +438,9 @@ async def test_everything_that_happened_is_a_fact_in_order(hub):
     async with hub:
         await tell_a_story(hub)
         assert [type(fact) for fact in hub.journal] == [
-            *(Connected, Connected, SignedIn),
+            *(Connected, Connected, SignedIn, UserOnline),
             *(Subscribed, ChannelOccupied, MemberAdded),
-            *(Subscribed, MemberAdded),
+            *(Subscribed, MemberAdded, UserOnline),
             *(ClientEvent, RefusedRequest, Published),
             *(Unsubscribed, MemberRemoved),
             *(Disconnected, Unsubscribed, MemberRemoved, ChannelVacated),
@@ -458,7 +459,8 @@ async def test_facts_say_whom_and_what_they_are_about(hub):
             assert fact(socket_id=ada.id, **about) in facts
         for edge in (MemberAdded, MemberRemoved):
             assert edge(**about) in facts
-        assert ClientEvent(socket_id=ada.id, event="client-typing", **about) in facts
+        [typing] = [fact for fact in facts if isinstance(fact, ClientEvent)]
+        assert typing == ClientEvent(socket_id=ada.id, event="client-typing", text=typing.text, **about)
 
 
 async def test_callbacks_hear_facts_of_their_type_until_they_stop(hub):

@@ -2,12 +2,15 @@
 
 import pytest
 
+from relay import users
 from relay.clock import SystemClock
 from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Connection
 from relay.invariants import check
 from relay.node import Node, Tenant
 from relay.protocol.messages import Identity
+from relay.seats import Kind as PlaceKind
+from relay.seats import Place
 from relay_transports.inprocess import InProcessTransport
 from tests.unit.client import APP, say
 
@@ -89,6 +92,22 @@ async def test_a_user_who_is_not_found_and_one_who_is_kept_for_nobody(bent):
         f"connection {bent.id} is signed in as ada and not found there",
         "user bob is kept without a living connection",
     ]
+
+
+async def test_a_place_that_is_held_for_ever_or_by_nobody(bent):
+    bent.tenant.seats.take("9.9", Place(PlaceKind.PRESENT, "ada"))
+    await bent.directory.join(users.namespace(APP.id), "#present-bob", "1.1", None, max_members=1)
+    assert sorted(found(bent)) == [
+        "connection 9.9 is gone and holds places for ever",
+        "place #present-ada has ['9.9'], the directory []",
+        "place #present-bob has [], the directory ['1.1']",
+    ]
+
+
+async def test_a_watcher_that_is_closed(bent):
+    bent.connection.disconnected()
+    bent.tenant.watching.watch(bent.connection, ("ada",))
+    assert found(bent) == [f"connection {bent.id} is closed and watches users"]
 
 
 async def test_the_directory_is_not_judged_while_something_is_under_way(bent):

@@ -396,6 +396,36 @@ def test_signing_in_again_as_the_same_user_succeeds_and_as_another_does_not():
     assert session.user.user_id == "ada"
 
 
+def test_signing_in_may_be_switched_off():
+    with pytest.raises(Refused, match=r"^To sign in, user authentication must be enabled for this app \(signin\)$"):
+        sign_in(new(user_authentication=False))
+
+
+def test_a_watchlist_is_read_where_there_are_watchlists_each_user_once():
+    user_data = '{"id":"ada","watchlist":["bob","eve","bob"]}'
+    watching, ignoring = sign_in(new(watchlists=True), user_data), sign_in(new(), user_data)
+    assert isinstance(watching, Signin)
+    assert isinstance(ignoring, Signin)
+    assert (watching.watchlist, watching.excess, ignoring.watchlist) == (("bob", "eve"), None, ())
+
+
+def test_of_a_watchlist_that_is_too_long_the_first_are_watched():
+    signin = sign_in(new(watchlists=True, max_watchlist=2), '{"id":"ada","watchlist":["bob","eve","joe"]}')
+    assert isinstance(signin, Signin)
+    assert isinstance(signin.excess, Refused)
+    assert (signin.watchlist, signin.excess.code) == (("bob", "eve"), 4302)
+    assert signin.excess.message == "Watchlist too long: it has 3 users, only the first 2 are watched"
+
+
+def test_a_watchlist_that_cannot_be_read_signs_nobody_in():
+    session = new(watchlists=True)
+    with pytest.raises(
+        Refused, match=r"^Invalid user_data: Expected `str`, got `int` - at `\$.watchlist\[0\]`, watchlist"
+    ):
+        sign_in(session, '{"id":"ada","watchlist":[7]}')
+    assert session.user is None
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -1,0 +1,8 @@
+"""Redis or Valkey between nodes: ``Hub(app, cluster=RedisCluster("redis://..."))``. Needs the extra ``redis``."""
+
+from relay.cluster.redis.broker import RedisBroker
+from relay.cluster.redis.cluster import RedisCluster
+from relay.cluster.redis.directory import RedisDirectory
+from relay.cluster.redis.settings import Settings
+
+__all__ = ["RedisBroker", "RedisCluster", "RedisDirectory", "Settings"]

@@ -1,0 +1,201 @@
+r"""What Redis does in one atomic step, in its own language. One script, so that Redis knows all of it or nothing.
+
+``KEYS[1]`` is what the keys of one shard begin with (or, for ``beat`` and ``retire``, the key of the leases);
+everything else the script touches is named from it, and lies in the same slot of a Redis Cluster. ``ARGV[1]`` is what
+to do, ``ARGV[2]`` for how many seconds keys are kept that nobody touches.
+
+The keys of a shard, behind its prefix::
+
+    step              the last step that was given
+    dead              nodes that may not put anybody anywhere any more, by when that was found
+    n:<node>:<app>    "<channel>\0<socket>" for everybody whom that node put into a channel
+    s:<place>         socket -> "<node> 0", or "<node> 1<user>" for a member
+    u:<place>         user -> how many connections
+    m:<place>         user -> "<step of joining>:<info>"
+    p:<app>           the occupied channels, sorted by name
+    c:<app>, o:<app>, b:<app>   last events of cache channels; the channels by step; bytes of all
+
+A *step* is Redis's clock in microseconds, or one more than the last one where that is not higher. So it rises within a
+shard whatever happens to the clock, and goes on rising when Redis lost everything.
+
+When all leases are over, nobody could renew one: Redis was away, not the nodes. So who was alive then has one lease
+more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+_COMMON = r"""
+local P, op, forget = KEYS[1], ARGV[1], ARGV[2]
+local call = redis.call
+local function text(number) return string.format('%.0f', number) end
+local function clock() local t = call('TIME'); return t[1] * 1000000 + t[2] end
+local function keep(...) for _, key in ipairs({...}) do call('EXPIRE', key, forget) end end
+local function place(app, channel) return #app .. ':' .. app .. ':' .. channel end
+local function step()
+  local now, last = clock(), tonumber(call('GET', P .. 'step') or '0')
+  if now <= last then now = last + 1 end
+  call('SET', P .. 'step', text(now), 'EX', forget)
+  return now
+end
+"""
+
+_MEMBERSHIP = r"""
+local function join(app, channel, socket, node, member, user, info, most)
+  if call('ZSCORE', P .. 'dead', node) then return {'dead'} end
+  local at = place(app, channel)
+  local sockets, users, members, index = P .. 's:' .. at, P .. 'u:' .. at, P .. 'm:' .. at, P .. 'p:' .. app
+  local mine, entry = P .. 'n:' .. node .. ':' .. app, channel .. '\0' .. socket
+  local was = call('HGET', sockets, socket)
+  if not was and member == '1' and call('HEXISTS', users, user) == 0 then
+    local known = call('HLEN', users)
+    if known > 0 and known >= tonumber(most) then return {'full', known} end
+  end
+  local now, first, new = step(), 0, 0
+  if was then
+    local owner, rest = string.match(was, '^(%S+)( .*)$')
+    if owner ~= node then
+      call('SREM', P .. 'n:' .. owner .. ':' .. app, entry)
+      call('HSET', sockets, socket, node .. rest)
+    end
+  else
+    call('HSET', sockets, socket, node .. ' ' .. member .. user)
+    call('ZADD', index, 0, channel)
+    if call('HLEN', sockets) == 1 then new = 1 end
+    if member == '1' and call('HINCRBY', users, user, 1) == 1 then
+      first = 1
+      call('HSET', members, user, text(now) .. ':' .. info)
+    end
+  end
+  call('SADD', mine, entry)
+  keep(sockets, users, members, index, mine)
+  return {'in', new, first, call('HLEN', sockets), now, member == '1' and cmsgpack.pack(call('HGETALL', members)) or ''}
+end
+
+local function leave(app, channel, socket, only)
+  local at = place(app, channel)
+  local sockets, users = P .. 's:' .. at, P .. 'u:' .. at
+  local was = call('HGET', sockets, socket)
+  if not was then return {} end
+  local node, member, user = string.match(was, '^(%S+) (.)(.*)$')
+  if only and node ~= only then return {} end
+  call('HDEL', sockets, socket)
+  call('SREM', P .. 'n:' .. node .. ':' .. app, channel .. '\0' .. socket)
+  local last, count = 0, call('HLEN', sockets)
+  if member == '1' and call('HINCRBY', users, user, -1) < 1 then
+    last = 1
+    call('HDEL', users, user)
+    call('HDEL', P .. 'm:' .. at, user)
+  end
+  if count == 0 then call('ZREM', P .. 'p:' .. app, channel) end
+  return {count, last, step(), member, user}
+end
+"""
+
+_NODES = r"""
+local function sweep(node, app, most)
+  local dead, now = P .. 'dead', clock()
+  call('ZADD', dead, text(now), node)
+  call('ZREMRANGEBYSCORE', dead, '-inf', text(now - forget * 1000000))
+  keep(dead)
+  local gone = {}
+  for _, entry in ipairs(call('SPOP', P .. 'n:' .. node .. ':' .. app, most)) do
+    local channel, socket = string.match(entry, '^(.*)%z([^%z]*)$')
+    local left = leave(app, channel, socket, node)
+    if left[1] then gone[#gone + 1] = {channel, socket, left[1], left[2], left[3], left[4], left[5]} end
+  end
+  return {call('EXISTS', P .. 'n:' .. node .. ':' .. app), gone}
+end
+
+local function touch(node, app, cursor)
+  local mine = P .. 'n:' .. node .. ':' .. app
+  local found = call('SSCAN', mine, cursor, 'COUNT', 500)
+  for _, entry in ipairs(found[2]) do
+    local at = place(app, string.match(entry, '^(.*)%z'))
+    keep(P .. 's:' .. at, P .. 'u:' .. at, P .. 'm:' .. at)
+  end
+  keep(mine, P .. 'p:' .. app, P .. 'step')
+  return found[1]
+end
+
+local function beat(node, known, lease, before)
+  local now = clock()
+  local latest = call('ZRANGE', P, -1, -1, 'WITHSCORES')[2]
+  if latest and tonumber(latest) < now then
+    for _, one in ipairs(call('ZRANGEBYSCORE', P, text(latest - lease), '+inf')) do
+      call('ZADD', P, text(now + lease), one)
+    end
+  end
+  local due = call('ZSCORE', P, node)
+  if known == '1' and (not due or tonumber(due) < now) then return {1} end
+  call('ZADD', P, text(now + lease), node)
+  if before ~= '' then call('ZADD', P, 'XX', text(now + lease), before) end
+  call('ZREMRANGEBYSCORE', P, '-inf', text(now - forget * 1000000))
+  keep(P)
+  return {0, call('ZRANGEBYSCORE', P, '-inf', '(' .. text(now), 'LIMIT', 0, 1000)}
+end
+"""
+
+_QUESTIONS = r"""
+local function occupied(app, low, high, most)
+  local names, answer = call('ZRANGEBYLEX', P .. 'p:' .. app, low, high, 'LIMIT', 0, most), {}
+  for i, channel in ipairs(names) do
+    local at = place(app, channel)
+    answer[i] = {channel, call('HLEN', P .. 's:' .. at), call('HLEN', P .. 'u:' .. at)}
+  end
+  return answer
+end
+
+local function roster(app, channel)
+  return cmsgpack.pack(call('HGETALL', P .. 'm:' .. place(app, channel)))
+end
+
+local function occupancy(app, channel)
+  local at = place(app, channel)
+  return {call('HLEN', P .. 's:' .. at), call('HLEN', P .. 'u:' .. at)}
+end
+"""
+
+_CACHE = r"""
+local function remember(app, channel, event, now, till, seconds, channels, bytes)
+  local entries, order, size = P .. 'c:' .. app, P .. 'o:' .. app, P .. 'b:' .. app
+  local function drop(name)
+    local was = call('HGET', entries, name)
+    if not was then return end
+    call('HDEL', entries, name)
+    call('ZREM', order, name)
+    call('DECRBY', size, #name + #was - string.match(was, '^%S+ %S+ ()') + 1)
+  end
+  local this = step()
+  drop(channel)
+  if #channel + #event > tonumber(bytes) then return this end
+  call('HSET', entries, channel, till .. ' ' .. text(this) .. ' ' .. event)
+  call('ZADD', order, text(this), channel)
+  call('INCRBY', size, #channel + #event)
+  while true do
+    local oldest = call('ZRANGE', order, 0, 0)[1]
+    if not oldest then break end
+    local over = call('ZCARD', order) > tonumber(channels) or tonumber(call('GET', size)) > tonumber(bytes)
+    local was = call('HGET', entries, oldest)
+    if not over and was and tonumber(string.match(was, '^%S+')) > tonumber(now) then break end
+    call('ZREM', order, oldest)
+    drop(oldest)
+  end
+  for _, key in ipairs({entries, order, size}) do call('EXPIRE', key, seconds) end
+  return this
+end
+"""
+
+_CHOICE = r"""
+local operations = {join = join, leave = function(app, channel, socket) return leave(app, channel, socket, nil) end,
+  sweep = sweep, touch = touch, beat = beat, occupied = occupied, occupancy = occupancy,
+  roster = roster, remember = remember,
+  retire = function(node) return call('ZADD', P, 'XX', text(clock()), node) end}
+return operations[op](unpack(ARGV, 3))
+"""
+
+SCRIPT: Final = (_COMMON + _MEMBERSHIP + _NODES + _QUESTIONS + _CACHE + _CHOICE).encode()
+SHA: Final = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+"""What Redis calls the script by."""

@@ -1,0 +1,186 @@
+"""The life of a hub: from ``run``, or ``step``, to ``close``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.abc
+
+from relay import counting
+from relay.app import App
+from relay.courier import Courier
+from relay.draining import drain
+from relay.errors import HubClosed, UsageError
+from relay.facts import Draining
+from relay.health import Readiness
+from relay.node import Node, Tenant, run_now
+from relay.webhooks import Sender
+
+_CLOSING_SECONDS = 5.0
+"""How long a closing hub waits for work under way, such as an authorizer that hangs, and then for webhooks."""
+_LAST_SECONDS = 1.0
+"""How long webhooks have that tell what happened last of all."""
+
+
+class Life:
+    """What a hub is apart from what it can be asked for: alive between ``run`` and ``close``, or not."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._stop: anyio.Event | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._detach: Callable[[], None] = lambda: None
+        self._draining = False
+        self._courier = Courier(node)
+
+    def send_webhooks(self, sender: Sender) -> None:
+        """Let ``sender`` bring the Apps' webhooks to their receivers, from the next ``run`` or ``step`` on.
+
+        ``relay_transports.aiohttp.setup`` does so where nobody did. What happens meanwhile is queued and sent as
+        protocol 7.3 says: ``settle`` does not wait for a receiver, ``close`` tries everything that waits once more,
+        for at most 5 seconds.
+        """
+        self._courier.sender = sender
+
+    @property
+    def webhook_sender(self) -> Sender | None:
+        """Who brings webhooks to their receivers, if anybody does."""
+        return self._courier.sender
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Be alive until ``close`` is called, then close the clients with 4200 and finish what is under way.
+
+        Reports ``started`` when verbs and connections are welcome.
+        """
+        if self._stop is not None:
+            raise UsageError("this hub runs already")
+        node = self._node
+        self._courier.start()
+        self._stop, self._draining = anyio.Event(), False
+        detach = node.clock.attach(node.settle, node.deadlines.next)
+        try:
+            await node.broker.start(node.receive)
+            async with anyio.create_task_group() as tasks:
+                node.tasks = tasks
+                tasks.start_soon(node.keep_departing)
+                tasks.start_soon(node.keep_time)
+                node.heartbeat.start()
+                task_status.started()
+                try:
+                    await self._stop.wait()
+                    with anyio.move_on_after(_CLOSING_SECONDS):
+                        await node.settle()
+                    await self._courier.finish(_CLOSING_SECONDS)
+                finally:
+                    node.heartbeat.stop()
+                    node.finishing.hurry(_CLOSING_SECONDS)
+                tasks.cancel_scope.cancel()
+        finally:
+            detach()
+            with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+                node.close_all()
+                node.tasks = None
+                await node.drain()
+                counting.finish(node)
+                await node.do_steps()
+                await self._courier.finish(_LAST_SECONDS)
+                await self._courier.close()
+                await node.broker.close()
+            node.end()
+            node.tasks = self._stop = None
+
+    def close(self) -> None:
+        """Stop: clients are closed with 4200 now, ``run`` returns when the rest is done. Idempotent."""
+        if not self.running:
+            return
+        assert self._stop is not None
+        self._stop.set()
+        self._node.close_all()
+        if self._node.tasks is None:
+            self._detach()
+            self._node.end()
+            self._courier.stop()
+            self._stop = None
+
+    async def drain(self, over: float = 10.0) -> None:
+        """Send every client away with 4200, evenly over at most ``over`` seconds of the hub's clock; a few go at once.
+
+        From the first moment on this node is not ready, and whoever comes is closed with 4100: a 42xx code would make
+        pusher-js come back without a pause (protocol rule 6). Verbs work on, and who is still here gets what is
+        published. Returns when all are gone and nothing is under way; ``close`` is still to be called.
+        """
+        if not self.running or self._draining:
+            return
+        self._draining = True
+        node = self._node
+        node.journal.record(Draining(app="", time=node.clock.time(), connections=node.connections, over=over))
+        await drain(node, over)
+
+    @property
+    def draining(self) -> bool:
+        """Whether clients are being sent away, or were."""
+        return self.running and self._draining
+
+    def readiness(self) -> Readiness:
+        """Whether this node wants new clients, and if not, why."""
+        heard = getattr(self._node.broker, "healthy", True)  # a broker that cannot tell is believed
+        broker = "alone" if self._node.alone else "proven" if heard else "lost"
+        return Readiness(self.running, self.draining, broker)
+
+    def step(self) -> None:
+        """Be alive without a task of its own: what would run in the background runs in ``settle``.
+
+        For tests that have a ManualClock and no place to keep a task; ends with ``close``. Broker and
+        directory must never suspend, as the local ones.
+        """
+        if self._stop is not None:
+            raise UsageError("this hub runs already")
+        self._courier.start()
+        self._stop = anyio.Event()
+        run_now(self._node.broker.start(self._node.receive))
+        self._detach = self._node.clock.attach(self._node.settle, self._node.deadlines.next)
+
+    @property
+    def running(self) -> bool:
+        """Whether verbs and connections are welcome."""
+        return self._stop is not None and not self._stop.is_set()
+
+    async def __aenter__(self) -> Self:
+        if self._stop is not None:
+            raise UsageError("this hub runs already")
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        try:
+            await tasks.start(self.run)
+        except BaseException as error:
+            if not await tasks.__aexit__(type(error), error, error.__traceback__):
+                raise
+        self._tasks = tasks
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        tasks, self._tasks = self._tasks, None
+        assert tasks is not None
+        await tasks.__aexit__(None, None, None)  # an error of the block comes out as it is
+
+    def _tenant(self, app: App | str | None) -> Tenant:
+        if not self.running:
+            raise HubClosed("the hub does not run: use 'async with hub', or relay_transports.aiohttp.setup(app, hub)")
+        return self._find(app)
+
+    def _find(self, app: App | str | None) -> Tenant:
+        tenants = self._node.by_id
+        if app is None:
+            if len(tenants) > 1:
+                raise UsageError(f"this hub has several Apps: say which with app=, one of {', '.join(tenants)}")
+            return next(iter(tenants.values()))
+        app_id = app.id if isinstance(app, App) else app
+        if app_id not in tenants:
+            raise UsageError(f"no App with id {app_id!r} in this hub, only {', '.join(tenants)}")
+        return tenants[app_id]

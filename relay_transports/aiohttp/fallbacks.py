@@ -1,0 +1,230 @@
+"""The HTTP fallbacks of pusher-js, ``/pusher/app/{key}/{server}/{session}/…`` (protocol 9).
+
+A client is told what happens by the responses to its receive requests, one after another, and posts what it has to say.
+All of them name a session that the client chose; docs/how-to/fallbacks.md tells what such a name is worth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from relay.connection import turn_away
+from relay.errors import CloseCode, Disconnect
+from relay_transports.aiohttp.auth import Authorizer, for_connection
+from relay_transports.aiohttp.live import Live, Owner, Sessions
+from relay_transports.aiohttp.peers import Peers, Places, whole_network
+from relay_transports.aiohttp.receiving import Response
+from relay_transports.fallback import POLL, STREAM, Manner
+from relay_transports.fallback.frames import posted
+
+if TYPE_CHECKING:
+    from relay.app import App
+    from relay.hub import Hub
+
+_MESSAGE_TOO_BIG: Final = 1009
+_MOST_SENDING: Final = 64
+"""Requests with messages of one client that may wait for their turn."""
+_BODY_SECONDS: Final = 30.0
+"""How long the body of a request may take."""
+_BODY_EXTRA: Final = 1024
+"""Bytes beyond a message of the largest size, every character of which is escaped."""
+_CUT_SECONDS: Final = 5.0
+"""How long a client may take to read what is left at the end."""
+
+_CORS: Final = {"Access-Control-Allow-Origin": "*"}  # nothing here depends on cookies, and the client sends none
+_PREFLIGHT: Final = {
+    **_CORS,
+    "Access-Control-Allow-Methods": "POST, OPTIONS",
+    "Access-Control-Allow-Headers": "content-type",
+    "Access-Control-Max-Age": "86400",
+}
+_RECEIVING: Final = {
+    **_CORS,
+    "Content-Type": "application/javascript; charset=UTF-8",
+    "Cache-Control": "no-store, no-cache, no-transform, must-revalidate, max-age=0",
+    "X-Accel-Buffering": "no",
+}
+_SENDING: Final = {**_CORS, "Content-Type": "text/plain; charset=UTF-8", "Cache-Control": "no-store"}
+
+
+class FallbackEndpoint:
+    """Serves clients of ``hub`` over HTTP, ``most`` at once; the rest is as for WebSockets."""
+
+    def __init__(
+        self, hub: Hub, authorize: Authorizer | None, peers: Peers, places: Places | None, *, most: int
+    ) -> None:
+        self.sessions = Sessions(hub, most)
+        self._hub = hub
+        self._authorize = authorize
+        self._peers = peers
+        self._places = places
+        self._responses: dict[Response, None] = {}
+        self._all_gone = asyncio.Event()
+
+    def add_routes(self, routes: web.UrlDispatcher, prefix: str) -> None:
+        """Serve below ``{prefix}/pusher``."""
+        session = f"{prefix}/pusher/app/{{key}}/{{server:[0-9]{{1,3}}}}/{{session:[0-9A-Za-z_]{{1,32}}}}"
+        for name, answer in (("xhr_streaming", self.stream), ("xhr", self.poll), ("xhr_send", self.send)):
+            routes.add_post(f"{session}/{name}", answer)
+            routes.add_options(f"{session}/{name}", self.preflight)
+
+    async def preflight(self, request: web.Request) -> web.Response:
+        """Browsers ask first, since pusher-js says that it posts JSON (protocol 9.5)."""
+        return web.Response(status=204, headers=_PREFLIGHT)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """One response for all that happens from now on."""
+        return await self._receive(request, STREAM)
+
+    async def poll(self, request: web.Request) -> web.StreamResponse:
+        """One response for what happened, or what happens next."""
+        return await self._receive(request, POLL)
+
+    async def send(self, request: web.Request) -> web.Response:
+        """Messages of a client; answered with 204 when all they ask for is done."""
+        live = self.sessions.get(*_names(request))
+        if live is None or live.owner != self._owner(request) or live.connection is None:
+            return _told(404, "There is no such session")
+        try:
+            texts = await _posted(request, live.connection.tenant.app)
+            if texts and live.sending >= _MOST_SENDING:
+                raise _Unfit(429, f"{_MOST_SENDING} requests of this session wait for their turn already")
+        except _Unfit as unfit:
+            return _told(unfit.status, str(unfit))
+        live.heard()
+        if texts:
+            await _handle(live, texts)
+        else:
+            live.session.heard(self._hub.clock.now())
+        return web.Response(status=204, headers=_SENDING)
+
+    async def goodbye(self, _: web.Application) -> None:
+        """Close whoever is left with 4200, and return when no response is being written. For on_shutdown."""
+        for live in self.sessions:
+            if live.connection is not None:
+                live.connection.close(CloseCode.RECONNECT, "Please reconnect immediately")
+        asyncio.get_running_loop().call_later(_CUT_SECONDS, self._cut)
+        while self._responses:
+            self._all_gone.clear()
+            await self._all_gone.wait()
+        for live in self.sessions:
+            live.end()
+
+    def _cut(self) -> None:
+        for response in self._responses:
+            response.cut()
+
+    async def _receive(self, request: web.Request, manner: Manner) -> web.StreamResponse:
+        key, name = _names(request)
+        owner = self._owner(request)
+        live = self.sessions.get(key, name)
+        if live is not None and live.owner != owner:
+            return _told(404, "There is no such session")
+        if live is None:
+            live = await self._open(request, key, name, owner)
+        live.heard()
+        app = self._hub.app_of(key)
+        interval = 0.0 if app is None else app.flush_interval
+        response = Response(request, live.session, manner, self._hub.clock, interval=interval)
+        self._responses[response] = None
+        live.heed()
+        try:
+            return await response.answer(_RECEIVING, _as_it_is)
+        finally:
+            del self._responses[response]
+            self._all_gone.set()
+            if live.connection is None:
+                live.end()  # it was told why it may not stay
+            else:
+                live.heed()
+
+    async def _open(self, request: web.Request, key: str, name: str, owner: Owner) -> Live:
+        """A new session. One that is refused is closed already, and to be ended when its client was told."""
+        place = None if self._places is None else self._places.place(self._peers.address(request))
+        full = self.sessions.full
+        live = self.sessions.open(key, name, owner, place)
+        if full:
+            turn_away(live.session, Disconnect("Over capacity", CloseCode.OVER_CAPACITY))
+        elif place is not None and not place.take():
+            turn_away(live.session, Disconnect("Over connection quota for one address", CloseCode.OVER_QUOTA))
+        else:
+            try:
+                live.connection = await self._hub.connect(
+                    key,
+                    live.session,
+                    protocol=request.query.get("protocol"),
+                    secure=self._peers.secure(request),
+                    authorize=for_connection(self._authorize, request),
+                    origin=owner.origin,
+                )
+            except Disconnect:
+                pass  # told already
+            except BaseException:
+                live.end()
+                raise
+        return live
+
+    def _owner(self, request: web.Request) -> Owner:
+        return Owner(whole_network(self._peers.address(request)), request.headers.get("Origin"))
+
+
+async def _handle(live: Live, texts: list[str]) -> None:
+    """Handle messages of a client when it is their turn."""
+    connection = live.connection
+    assert connection is not None
+    most = connection.tenant.app.max_message_bytes
+    live.sending += 1
+    try:
+        async with live.turn:
+            for text in texts:
+                message = text.encode()
+                if len(message) <= most:
+                    await connection.receive(message)
+                else:
+                    connection.close(_MESSAGE_TOO_BIG, f"message too big: the limit is {most} bytes")
+    finally:
+        live.sending -= 1
+
+
+class _Unfit(Exception):
+    """A request that is answered with ``status`` and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+async def _posted(request: web.Request, app: App) -> list[str]:
+    """The messages in ``request``, whatever the host's client_max_size is. Raises :class:`_Unfit`."""
+    most = 2 * app.max_message_bytes + _BODY_EXTRA
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > most:
+                    raise _Unfit(413, f"The body may have {most} bytes")
+        return posted(bytes(body))
+    except TimeoutError:
+        raise _Unfit(408, f"The body must be here within {_BODY_SECONDS:.0f} seconds") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise _Unfit(400, "The body could not be read to its end") from None
+    except ValueError as error:
+        raise _Unfit(400, str(error)) from None
+
+
+def _names(request: web.Request) -> tuple[str, str]:
+    """The App key, and the session's name in the client's words."""
+    told = request.match_info
+    return told["key"], f"{told['server']}/{told['session']}"
+
+
+def _told(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text + "\n", headers=_CORS)
+
+
+def _as_it_is(lines: bytes) -> bytes:
+    return lines

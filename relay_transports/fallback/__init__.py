@@ -1,0 +1,7 @@
+"""HTTP fallback transports of pusher-js (protocol 9), without I/O: the line protocol, and one client's session."""
+
+from __future__ import annotations
+
+from relay_transports.fallback.session import POLL, STREAM, FallbackSession, Manner, Receiver
+
+__all__ = ["POLL", "STREAM", "FallbackSession", "Manner", "Receiver"]

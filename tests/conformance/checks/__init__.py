@@ -1,0 +1,1 @@
+"""The checks, one file a topic. Each says what must happen; none waits for something not to happen."""

@@ -1,0 +1,118 @@
+"""`relay serve --workers`: one port, several processes, one hub to whoever comes from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from relay_transports.aiohttp import RestClient
+from tests.integration.wire import CLOSE, Wire, frame, websocket
+from tests.redis_server import INSTALL, RedisServer, running
+from tests.unit.command import CREDENTIALS, Process, port_in, run, says, sentence, serving
+
+pytestmark = pytest.mark.anyio
+CLIENTS = 24
+"""So many that no worker is without one, but for a chance of one in millions."""
+
+
+@pytest.fixture(scope="module")
+def redis(require) -> Iterator[RedisServer]:
+    with running(require("redis-server", INSTALL)) as server:
+        yield server
+
+
+@pytest.fixture
+def served(redis: RedisServer) -> Iterator[tuple[Process, int]]:
+    redis.ask("FLUSHALL")
+    with serving(*CREDENTIALS, "--port", "0", "--workers", "2", "--cluster", redis.url, "--drain", "1") as (
+        process,
+        line,
+    ):
+        assert "2 workers" in line, line
+        yield process, port_in(line)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def publisher(port: int) -> RestClient:
+    return RestClient.from_url(f"http://app-key:hush-hush@127.0.0.1:{port}/apps/1001")
+
+
+async def subscribe(stack: AsyncExitStack, port: int) -> Wire:
+    client = await stack.enter_async_context(websocket(port, "/app/app-key?protocol=7"))
+    await client.event()
+    client.send('{"event":"pusher:subscribe","data":{"channel":"orders"}}')
+    assert (await client.event())["event"] == "pusher_internal:subscription_succeeded"
+    return client
+
+
+async def sent_away(client: Wire) -> int:
+    """The code that a client is closed with, in its turn; it answers as clients do."""
+    code = (await client.closed(patience=60)).code
+    client.write(frame(CLOSE, code.to_bytes(2, "big")))
+    return code
+
+
+async def test_clients_of_all_workers_get_what_any_of_them_is_asked_to_publish(served):
+    _, port = served
+    async with AsyncExitStack() as stack, publisher(port) as rest:
+        clients = [await subscribe(stack, port) for _ in range(CLIENTS)]
+        for number in range(8):
+            await rest.trigger("orders", "paid", str(number))
+        for client in clients:
+            assert [(await client.event())["data"] for _ in range(8)] == [str(number) for number in range(8)]
+        assert (await rest.channel("orders", info=["subscription_count"])).subscription_count == CLIENTS
+
+
+async def test_a_rolling_restart_sends_each_client_away_once_and_publishers_notice_nothing(served):
+    process, port = served
+    async with AsyncExitStack() as stack, publisher(port) as rest:
+        clients = [await subscribe(stack, port) for _ in range(CLIENTS)]
+        over = asyncio.Event()
+        published = 0
+
+        async def publish() -> None:
+            nonlocal published
+            while not over.is_set():
+                await rest.trigger("other", "paid", "")
+                published += 1
+
+        publishing = asyncio.ensure_future(publish())
+        process.send_signal(signal.SIGHUP)
+        assert await asyncio.gather(*map(sent_away, clients)) == [4200] * CLIENTS
+        assert await asyncio.to_thread(says, process) == "Relay: all workers are new\n"
+        back = [await subscribe(stack, port) for _ in range(CLIENTS)]
+        await rest.trigger("orders", "paid", "again")
+        for client in back:
+            assert (await client.event())["data"] == "again"
+        over.set()
+        await publishing  # raises what went wrong, if anything did
+        assert published > 0
+
+
+def test_workers_that_would_not_know_each_other_are_refused(capsys):
+    told = sentence(run(capsys, "serve", *CREDENTIALS, "--workers", "2"))
+    assert told == (
+        "2 workers would each know only their own clients, and events would not reach the others: add --cluster"
+        " redis://HOST:PORT, or leave --workers at 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("kafka://user:hush-hush@x:1", "--cluster is redis://HOST:PORT or nats://HOST:PORT, got kafka://..."),
+        ("hush-hush", "--cluster is redis://HOST:PORT or nats://HOST:PORT, got something that is no URL"),
+    ],
+)
+def test_an_engine_that_there_is_not_is_refused_without_its_password(capsys, url, told):
+    assert sentence(run(capsys, "serve", *CREDENTIALS, "--cluster", url)) == told
+
+
+def test_workers_do_not_share_a_unix_socket(capsys, tmp_path):
+    flags = ["--workers", "2", "--cluster", "redis://x", "--unix", tmp_path / "s", "--port", "0"]
+    assert "cannot share a Unix socket" in sentence(run(capsys, "serve", *CREDENTIALS, *flags))
