@@ -2,6 +2,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 6001
+WORKERS ?= 1
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
 URL ?= $(CONFORMANCE_URL)
@@ -18,9 +19,9 @@ help: ## list the targets
 
 setup: .venv/.dev $(NODE_MODULES) debian ## install everything the other targets need
 
-serve: DEBIAN = nodejs npm
-serve: .venv/.relay examples/demo/node_modules/.stamp ## run the demo; HOST=... PORT=... say where
-	$(BIN)/python examples/demo/app.py --host $(HOST) --port $(PORT)
+serve: DEBIAN = nodejs npm$(if $(filter-out 1,$(WORKERS)), redis-server)
+serve: .venv/.relay examples/demo/node_modules/.stamp ## run the demo; HOST=... PORT=... say where, WORKERS=2 over how many processes
+	$(BIN)/python examples/demo/app.py --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 test: setup ## run the tests; ARGS="-k presence -x" go to pytest
 	$(BIN)/pytest $(ARGS)
@@ -37,7 +38,7 @@ autobahn: .venv/.dev ## let the Autobahn test suite judge the WebSocket server; 
 	$(BIN)/python -m tests.autobahn.suite $(ARGS)
 
 conformance: export CONFORMANCE_URL = $(URL)
-conformance: .venv/.dev tests/conformance/js/node_modules/.stamp debian ## let every client judge Relay, write the page; URL=https://KEY:SECRET@HOST/apps/ID judges another server
+conformance: .venv/.dev tests/conformance/js/node_modules/.stamp debian ## let every client judge Relay, write the page; URL=... judges another server
 	.ci/conformance-environments
 	$(BIN)/python -m tests.conformance $(ARGS)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from relay.errors import UsageError
+from relay.errors import BrokerError, UsageError
 from relay.facts import Fact, Published
+from relay.protocol.webhooks import WebhookEvent
 from relay.webhooks import Answer, Request, Schedule, Sender, event_of, needed
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 class _Post:
     """One receiver: its schedule, the timer that will look at it, and whether somebody is at work for it."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, app: str, schedule: Schedule) -> None:
+        self.app = app
         self.schedule = schedule
         self.due: float | None = None
         self.cancel: Callable[[], None] = lambda: None
@@ -84,7 +86,7 @@ class Courier:
             await self.sender.close()
 
     def _posts_of(self, app: App) -> list[_Post]:
-        return [_Post(Schedule(app, endpoint, self._node.random)) for endpoint in app.webhooks]
+        return [_Post(app.id, Schedule(app, endpoint, self._node.random)) for endpoint in app.webhooks]
 
     def _all(self) -> list[_Post]:
         return [post for posts in self._posts.values() for post in posts]
@@ -127,7 +129,7 @@ class Courier:
         """Send what is due, one request after the other."""
         clock, schedule = self._node.clock, post.schedule
         try:
-            while (request := schedule.take(clock.now(), clock.time())) is not None:
+            while (request := await self._next(post)) is not None:
                 answer = Answer(None, "the attempt was interrupted")
                 try:
                     answer = await _attempt(sender, request)
@@ -140,6 +142,27 @@ class Courier:
                 post.rested.set()
             post.rested = None
         self._arrange(post)
+
+    async def _next(self, post: _Post) -> Request | None:
+        """The request to send now; not of those who left this node and are on another one by now, or whose coming
+        back was answered before their leaving (relay.membership).
+        """
+        clock, schedule = self._node.clock, post.schedule
+        if not self._node.at_once:
+            for event in schedule.leaving(clock.now()):
+                if await self._is_there(post.app, event):
+                    schedule.stayed(event)
+        return schedule.take(clock.now(), clock.time())
+
+    async def _is_there(self, app: str, event: WebhookEvent) -> bool:
+        """Whether who left is somewhere in the cluster; a directory that cannot be asked knows of nobody."""
+        directory = self._node.directory
+        try:
+            if event.user_id is not None:
+                return event.user_id in await directory.roster(app, event.channel)
+            return (await directory.occupancy(app, event.channel)).subscriptions > 0
+        except BrokerError:
+            return False
 
     async def _finish(self, post: _Post) -> None:
         while self.sender is not None and not post.schedule.idle:

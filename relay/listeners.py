@@ -85,6 +85,7 @@ class Listener(Generic[F]):
         """The hub stopped: what waits for its turn will not get it."""
         self._drop_all()
         self._working = False
+        self._node.readers.discard(self)
 
     def _hear(self, fact: F) -> None:
         if self._ended or not self._only.lets(fact):
@@ -116,7 +117,8 @@ class Listener(Generic[F]):
                     self._failed(kind)
         finally:
             self._working = False
-            self._node.readers.discard(self)
+            if not self._waiting:  # else this was cancelled, and the hub has yet to say that it is over
+                self._node.readers.discard(self)
 
     def _failed(self, kind: str) -> None:
         _log.exception("a listener failed", extra={"fact": kind, "listener": name_of(self._callback)})

@@ -1,19 +1,25 @@
 """A whole application with a hub inside: presence, chat, typing and payments between two people on one page.
 
-Run it with ``make serve``. The page in ``static`` uses pusher-js where npm could install it, and otherwise
-``static/client.js``, a small client with the same names.
+Run it with ``make serve``, or over several processes with ``make serve WORKERS=2``. The page in ``static`` uses
+pusher-js where npm could install it, and otherwise ``static/client.js``, a small client with the same names.
 """
 
 import argparse
+import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
 
 from relay import App, Hub, Member, UsageError
-from relay.cli import serve_application
+from relay.cli import cluster_of, serve_application
 from relay.config import ServerConfig
 from relay_transports.aiohttp import HUB, setup
 
@@ -26,6 +32,8 @@ MAX_NAME = 24
 MAX_TEXT = 500
 WHO = f"say who you are: user is 16 hexadecimal digits, name 1 to {MAX_NAME} printable characters\n"
 
+CLUSTER = "DEMO_CLUSTER"
+"""Where workers are told of the Redis that links them."""
 ONLY_OURS = {"Content-Security-Policy": "default-src 'self'"}  # the page loads nothing from anywhere else
 
 
@@ -63,7 +71,7 @@ async def chat(request: web.Request) -> web.Response:
     if not isinstance(text, str) or not 1 <= len(text.strip()) <= MAX_TEXT:
         raise web.HTTPBadRequest(text=f"text must have 1 to {MAX_TEXT} characters\n")
     receipt = await request.app[HUB].trigger(ROOM, "message", {**author._asdict(), "text": text.strip()})
-    return web.json_response({"delivered": receipt.delivered})
+    return web.json_response({"delivered": receipt.delivered, "remote": receipt.remote})
 
 
 async def pay(request: web.Request) -> web.Response:
@@ -80,7 +88,7 @@ async def pay(request: web.Request) -> web.Response:
         )
     except UsageError as error:  # the header comes from outside
         raise web.HTTPBadRequest(text=f"{error}\n") from None
-    return web.json_response({"delivered": receipt.delivered})
+    return web.json_response({"delivered": receipt.delivered, "remote": receipt.remote})
 
 
 async def index(_: web.Request) -> web.FileResponse:
@@ -97,7 +105,8 @@ async def pusher_js(_: web.Request) -> web.FileResponse:
 
 
 def build() -> web.Application:
-    hub = Hub(App(id="1001", key="demo-key", secret="demo-secret", client_events=True))
+    cluster = cluster_of(os.environ[CLUSTER]) if CLUSTER in os.environ else None
+    hub = Hub(App(id="1001", key="demo-key", secret="demo-secret", client_events=True), cluster=cluster)
     app = web.Application()
     app.router.add_get("/", index)
     app.router.add_get("/settings", settings)
@@ -109,13 +118,36 @@ def build() -> web.Application:
     return app
 
 
+@contextmanager
+def redis() -> Iterator[str]:
+    """The URL of a Redis of our own, on no port, for as long as the demo runs."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise UsageError("several workers need Redis between them, and redis-server is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", "--save", "", "--dir", folder]
+        with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, start_new_session=True) as process:  # noqa: S603
+            try:
+                yield f"unix://{folder}/redis.sock"
+            finally:
+                process.terminate()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Relay's demo: open the address it prints in a browser.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", default=6001, type=int, help="port, 0 for any free one (default: 6001)")
+    parser.add_argument("--workers", default=1, type=int, help="processes, with Redis between them (default: 1)")
     options = parser.parse_args()
-    where = ServerConfig(host=options.host, port=options.port)
-    return serve_application(build(), where, "demo: open it in a browser, Ctrl-C stops it")
+    told = "demo: open it in a browser, Ctrl-C stops it"
+    if options.workers == 1 or CLUSTER in os.environ:
+        return serve_application(
+            build(), ServerConfig(host=options.host, port=options.port, workers=options.workers), told
+        )
+    with redis() as url:
+        os.environ[CLUSTER] = url  # for the workers, which are this program once more
+        where = ServerConfig(host=options.host, port=options.port, workers=options.workers, cluster=url)
+        return serve_application(web.Application(), where, told)
 
 
 if __name__ == "__main__":

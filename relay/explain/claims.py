@@ -113,7 +113,7 @@ def _mistake(
     if not colon or auth.lstrip().startswith("{"):
         return Cause.MALFORMED, _malformed(app, forms, auth)
     if key != app.key:
-        return Cause.WRONG_KEY, key_hint(app, key, others)
+        return Cause.WRONG_KEY, key_hint(app, key, others, "the client connected with the key of")
     if signature in [signed(app.secret, form) for form in forms]:
         return None
     for form in reversed(forms):

@@ -10,6 +10,7 @@ import msgspec
 from relay.app import App
 
 _DIGITS = 8
+_LONGEST_KEPT = 4096
 _LONGEST_STRING = 400
 _LONGEST_TOLD = 1200
 _SHORTEST_HIDDEN = 4
@@ -58,8 +59,8 @@ class Cause(enum.StrEnum):
 class Explanation(msgspec.Struct, frozen=True):
     """Why a proof was refused. ``str()`` of it is one line for people.
 
-    ``string_to_sign`` is what should have been signed, empty where there is no saying. ``expected`` is the beginning
-    of its signature and ``sent`` the beginning of what came instead. ``hint`` says in words what to do.
+    ``string_to_sign`` is what should have been signed, up to 4,096 characters of it. ``expected`` is the beginning of
+    its signature and ``sent`` the beginning of what came instead. ``hint`` says in words what to do.
     """
 
     cause: Cause
@@ -69,27 +70,27 @@ class Explanation(msgspec.Struct, frozen=True):
     hint: str
 
     def __str__(self) -> str:
-        parts = [f"Most likely cause: {self.cause} - {self.hint}."]
-        if self.string_to_sign:
-            parts.append(f'To be signed: "{printable(self.string_to_sign, _LONGEST_STRING)}".')
-        if self.expected:
-            parts.append(f"Expected signature: {self.expected}; sent: {printable(self.sent) or 'none'}.")
-        return printable(" ".join(parts), _LONGEST_TOLD)
+        told = (
+            f"Most likely cause: {self.cause} - {self.hint}."
+            f' To be signed: "{printable(self.string_to_sign, _LONGEST_STRING)}".'
+            f" Expected signature: {self.expected}; sent: {self.sent or 'none'}."
+        )
+        return printable(told, _LONGEST_TOLD)
 
 
 class Told(msgspec.Struct, frozen=True):
     """What a refusal is about: the string that should be signed, its signature, and what was sent."""
 
-    string: str = ""
-    right: str = ""
-    sent: str = ""
+    string: str
+    right: str
+    sent: str
 
     def explanation(self, cause: Cause, hint: str, apps: Iterable[App]) -> Explanation:
         """The whole of it, without the secrets of ``apps``."""
         apps = tuple(apps)
         return Explanation(
             cause,
-            _hidden(self.string, apps),
+            _hidden(self.string[:_LONGEST_KEPT], apps),
             shortened(self.right),
             _hidden(shortened(self.sent), apps),
             _hidden(hint, apps),

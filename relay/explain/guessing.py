@@ -14,8 +14,8 @@ from relay.app import App
 from relay.explain.explanation import Cause, printable
 
 _MOST_APPS = 1000
-_LONGEST_REWRITTEN = 64 << 10
-"""Characters of data that is written anew to look for how it was signed: this is done on the event loop."""
+_LONGEST = 16 << 10
+"""Characters of a string whose mistakes are looked for: this is done on the event loop."""
 
 
 class Guess(NamedTuple):
@@ -40,12 +40,17 @@ def signed(secret: str, string: str) -> str:
 
 
 def find(app: App, others: Iterable[App], string: str, sent: str, guesses: Iterable[Guess]) -> tuple[Cause, str] | None:
-    """The mistake by which ``string`` became the signature ``sent``, None if none of those tried did it."""
+    """The mistake by which ``string`` became the signature ``sent``, None if none of those tried did it.
+
+    Of a long string, or of more Apps than anybody has by mistake, not all are tried.
+    """
     plain = sent.strip().strip("\"'")
     lower = plain.lower()
     if lower == signed(app.secret, string):
         how = "has quotes or spaces around it" if plain != sent else "is in upper case"
         return Cause.ENCODING, f"the signature {how}: send it as 64 lower-case hex digits and nothing more"
+    if len(string) > _LONGEST:
+        return None
     for secret_hint, secret in _secrets(app, others):
         if lower == signed(secret, string):
             return Cause.WRONG_SECRET, secret_hint
@@ -104,7 +109,7 @@ def _digests(secret: str, string: str) -> Iterator[tuple[Cause, str, str]]:
 
 def rewritten(text: str) -> Iterator[tuple[str, str]]:
     """The JSON of ``text`` as other programs would write it: how, and the text."""
-    if len(text) > _LONGEST_REWRITTEN:
+    if len(text) > _LONGEST:
         return
     try:
         value = json.loads(text)  # msgspec can write JSON in one way only
@@ -124,11 +129,11 @@ def rewritten(text: str) -> Iterator[tuple[str, str]]:
         yield "decoded once", value
 
 
-def key_hint(app: App, given: str, others: Iterable[App]) -> str:
-    """What is wrong with a key that is not the one of ``app``."""
+def key_hint(app: App, given: str, others: Iterable[App], because: str) -> str:
+    """What is wrong with a key that is not the one of ``app``, which was meant ``because`` of something."""
     for other in others:
         if other.key == given:
-            return f"the key is of App {other.id}, and the client connected with the key of App {app.id}"
+            return f"the key is of App {other.id}, and {because} App {app.id}"
     if given.strip().strip("\"'") == app.key:
         return "the key has quotes or spaces around it"
     if given.lower() == app.key.lower():
@@ -137,4 +142,4 @@ def key_hint(app: App, given: str, others: Iterable[App]) -> str:
         return "the App's id stands in the place of its key"
     if given == app.secret:
         return "the secret stands in the place of the key: change it, it was sent over the network"
-    return f"the key '{printable(given, 20)}' is not the one that the client connected with, '{printable(app.key)}'"
+    return f"the key '{printable(given, 20)}' is not that of App {app.id}, which is '{printable(app.key)}'"

@@ -82,8 +82,7 @@ def _key(call: _Call) -> _Found | None:
             "the query has no auth_key: use a server SDK, or sign the request (nothing else is let in)",
         )
     if key != call.app.key:
-        hint = key_hint(call.app, key, call.apps).partition(", and the client connected")[0]
-        return Cause.WRONG_KEY, hint.replace("the one that the client connected with", "the key of the path's App")
+        return Cause.WRONG_KEY, key_hint(call.app, key, call.apps, "the path is of")
     if "/apps/" in call.path and f"/apps/{call.app.id}/" not in f"{call.path}/":
         return Cause.WRONG_KEY, f"auth_key is of App {printable(call.app.id)}, and the path names another"
     return None

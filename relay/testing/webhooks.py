@@ -12,12 +12,15 @@ from relay.webhooks import Answer, Request
 
 
 class ReceivedWebhook(msgspec.Struct, frozen=True):
-    """One request: where it went, whether it was taken, its body, and the events in it, their signature proven."""
+    """One attempt: where it went, what was answered, and what it says, its signature proven; ``time_ms`` is when the
+    request was made (Unix milliseconds).
+    """
 
     url: str
     status: int
     headers: dict[str, str]
     body: bytes
+    time_ms: int
     events: tuple[WebhookEvent, ...]
 
 
@@ -48,7 +51,9 @@ class WebhookRecorder:
     async def send(self, request: Request) -> Answer:
         """See :class:`relay.webhooks.Sender`."""
         sent = verify(self._apps, request.headers, request.body)
-        self.requests.append(ReceivedWebhook(request.url, self.status, request.headers, request.body, sent.events))
+        self.requests.append(
+            ReceivedWebhook(request.url, self.status, request.headers, request.body, sent.time_ms, sent.events)
+        )
         return Answer(self.status)
 
     async def close(self) -> None:

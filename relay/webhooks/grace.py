@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 
 from relay.protocol.webhooks import WebhookEvent
 
@@ -65,6 +66,15 @@ class Grace:
                 return -math.inf
             return due if self._left else max(due, self._opened + _PAUSE)
         return None
+
+    def leaving(self, now: float) -> list[WebhookEvent]:
+        """What ``release`` would take out ``now``."""
+        due = self.next()
+        if due is None or due > now:
+            return []
+        most = len(self._waiting) if self._hasty else self._most
+        ready = [event for due, event in islice(self._waiting.values(), most) if self._hasty or due <= now]
+        return ready if self._hasty or now >= self._opened + _PAUSE else ready[: self._left]
 
     def release(self, now: float) -> Iterator[WebhookEvent]:
         """Take out what may go ``now``."""

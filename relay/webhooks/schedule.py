@@ -88,6 +88,14 @@ class Schedule:
         """Something was published to ``channels``: the next miss of one of them is news again."""
         self._misses.filled(channels)
 
+    def leaving(self, now: float) -> Sequence[WebhookEvent]:
+        """The departures that ``take`` lets go ``now``. Where other nodes may know better, ask them first."""
+        return [] if self._out else self._grace.leaving(now)
+
+    def stayed(self, departure: WebhookEvent) -> None:
+        """Who left is back, on another node: there is nothing to tell."""
+        self._grace.take_back(key_of(departure.name, departure))
+
     def next(self) -> float | None:
         """When to ``take`` the next request; None: not before something happens, or while one is out."""
         if self._out:

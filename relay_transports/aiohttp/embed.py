@@ -16,6 +16,7 @@ from relay_transports.aiohttp.auth import AuthEndpoint, Authorizer
 from relay_transports.aiohttp.fallbacks import FallbackEndpoint
 from relay_transports.aiohttp.peers import Peers, Places
 from relay_transports.aiohttp.rest import RestEndpoint
+from relay_transports.aiohttp.sockjs import SockJsEndpoint
 from relay_transports.aiohttp.webhooks import WebhookSender
 from relay_transports.aiohttp.websocket import WebSocketEndpoint
 
@@ -86,6 +87,7 @@ def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
     over_http = FallbackEndpoint(hub, authorize, peers, places, most=max_fallback_sessions) if fallbacks else None
     if over_http is not None:
         over_http.add_routes(routes, prefix)
+        SockJsEndpoint(hub, over_http).add_routes(routes, prefix)
     if alone:
         routes.add_get("/{tail:.*}", sockets.stray)
     _live_with(app, hub, sockets, drain_over)

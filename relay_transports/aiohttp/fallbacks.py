@@ -7,6 +7,7 @@ All of them name a session that the client chose; docs/how-to/fallbacks.md tells
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -16,12 +17,11 @@ from relay.errors import CloseCode, Disconnect
 from relay_transports.aiohttp.auth import Authorizer, for_connection
 from relay_transports.aiohttp.live import Live, Owner, Sessions
 from relay_transports.aiohttp.peers import Peers, Places, whole_network
-from relay_transports.aiohttp.receiving import Response
+from relay_transports.aiohttp.receiving import Dress, Response
 from relay_transports.fallback import POLL, STREAM, Manner
 from relay_transports.fallback.frames import posted
 
 if TYPE_CHECKING:
-    from relay.app import App
     from relay.hub import Hub
 
 _MESSAGE_TOO_BIG: Final = 1009
@@ -86,20 +86,30 @@ class FallbackEndpoint:
     async def send(self, request: web.Request) -> web.Response:
         """Messages of a client; answered with 204 when all they ask for is done."""
         live = self.sessions.get(*_names(request))
-        if live is None or live.owner != self._owner(request) or live.connection is None:
-            return _told(404, "There is no such session")
+        if live is None or live.owner != self.owner(request) or live.connection is None:
+            return told(404, "There is no such session")
         try:
-            texts = await _posted(request, live.connection.tenant.app)
-            if texts and live.sending >= _MOST_SENDING:
-                raise _Unfit(429, f"{_MOST_SENDING} requests of this session wait for their turn already")
-        except _Unfit as unfit:
-            return _told(unfit.status, str(unfit))
-        live.heard()
-        if texts:
-            await _handle(live, texts)
-        else:
-            live.session.heard(self._hub.clock.now())
+            texts = await read_posted(request, live.connection.tenant.app.max_message_bytes)
+            await self.handle(live, texts)
+        except Unfit as unfit:
+            return told(unfit.status, str(unfit))
         return web.Response(status=204, headers=_SENDING)
+
+    async def handle(self, live: Live, texts: list[str]) -> None:
+        """Handle messages of a client when it is their turn; none is a sign of life. Raises :class:`Unfit`."""
+        if texts and live.sending >= _MOST_SENDING:
+            raise Unfit(429, f"{_MOST_SENDING} requests of this session wait for their turn already")
+        live.heard()
+        if not texts:
+            live.session.heard(self._hub.clock.now())
+            return
+        live.sending += 1
+        try:
+            async with live.turn:
+                for text in texts:
+                    await _receive_one(live, text)
+        finally:
+            live.sending -= 1
 
     async def goodbye(self, _: web.Application) -> None:
         """Close whoever is left with 4200, and return when no response is being written. For on_shutdown."""
@@ -119,30 +129,37 @@ class FallbackEndpoint:
 
     async def _receive(self, request: web.Request, manner: Manner) -> web.StreamResponse:
         key, name = _names(request)
-        owner = self._owner(request)
+        owner = self.owner(request)
         live = self.sessions.get(key, name)
         if live is not None and live.owner != owner:
-            return _told(404, "There is no such session")
+            return told(404, "There is no such session")
         if live is None:
-            live = await self._open(request, key, name, owner)
+            live = self.open(request, key, name, owner)
+            await self.admit(live, request, key, request.query.get("protocol"))
+        try:
+            return await self.respond(request, live, manner, _RECEIVING, _as_it_is)
+        finally:
+            if live.connection is None:
+                live.end()  # it was told why it may not stay
+
+    async def respond(
+        self, request: web.Request, live: Live, manner: Manner, headers: Mapping[str, str], dress: Dress
+    ) -> web.StreamResponse:
+        """Answer a receive request of the client of ``live``."""
         live.heard()
-        app = self._hub.app_of(key)
-        interval = 0.0 if app is None else app.flush_interval
+        interval = 0.0 if live.connection is None else live.connection.tenant.app.flush_interval
         response = Response(request, live.session, manner, self._hub.clock, interval=interval)
         self._responses[response] = None
         live.heed()
         try:
-            return await response.answer(_RECEIVING, _as_it_is)
+            return await response.answer(headers, dress)
         finally:
             del self._responses[response]
             self._all_gone.set()
-            if live.connection is None:
-                live.end()  # it was told why it may not stay
-            else:
-                live.heed()
+            live.heed()
 
-    async def _open(self, request: web.Request, key: str, name: str, owner: Owner) -> Live:
-        """A new session. One that is refused is closed already, and to be ended when its client was told."""
+    def open(self, request: web.Request, key: str, name: str, owner: Owner) -> Live:
+        """A new session. One that there is no room for is closed already."""
         place = None if self._places is None else self._places.place(self._peers.address(request))
         full = self.sessions.full
         live = self.sessions.open(key, name, owner, place)
@@ -150,46 +167,50 @@ class FallbackEndpoint:
             turn_away(live.session, Disconnect("Over capacity", CloseCode.OVER_CAPACITY))
         elif place is not None and not place.take():
             turn_away(live.session, Disconnect("Over connection quota for one address", CloseCode.OVER_QUOTA))
-        else:
-            try:
-                live.connection = await self._hub.connect(
-                    key,
-                    live.session,
-                    protocol=request.query.get("protocol"),
-                    secure=self._peers.secure(request),
-                    authorize=for_connection(self._authorize, request),
-                    origin=owner.origin,
-                )
-            except Disconnect:
-                pass  # told already
-            except BaseException:
-                live.end()
-                raise
         return live
 
-    def _owner(self, request: web.Request) -> Owner:
+    async def admit(
+        self, live: Live, request: web.Request, key: str, protocol: str | None, *, in_iframe: bool = False
+    ) -> None:
+        """Let the client in. One that is refused is closed then, and has no connection.
+
+        ``in_iframe`` tells that the page which asks is not known, whatever the request's headers say: it gets nothing
+        that depends on its origin.
+        """
+        if live.session.closed is not None:
+            return
+        try:
+            live.connection = await self._hub.connect(
+                key,
+                live.session,
+                protocol=protocol,
+                secure=self._peers.secure(request),
+                authorize=None if in_iframe else for_connection(self._authorize, request),
+                origin="null" if in_iframe else request.headers.get("Origin"),
+            )
+        except Disconnect:
+            pass  # told already
+        except BaseException:
+            live.end()
+            raise
+
+    def owner(self, request: web.Request) -> Owner:
+        """Who a session belongs to that this request begins, or uses."""
         return Owner(whole_network(self._peers.address(request)), request.headers.get("Origin"))
 
 
-async def _handle(live: Live, texts: list[str]) -> None:
-    """Handle messages of a client when it is their turn."""
-    connection = live.connection
-    assert connection is not None
+async def _receive_one(live: Live, text: str) -> None:
+    connection, message = live.connection, text.encode()
+    if connection is None:
+        return
     most = connection.tenant.app.max_message_bytes
-    live.sending += 1
-    try:
-        async with live.turn:
-            for text in texts:
-                message = text.encode()
-                if len(message) <= most:
-                    await connection.receive(message)
-                else:
-                    connection.close(_MESSAGE_TOO_BIG, f"message too big: the limit is {most} bytes")
-    finally:
-        live.sending -= 1
+    if len(message) <= most:
+        await connection.receive(message)
+    else:
+        connection.close(_MESSAGE_TOO_BIG, f"message too big: the limit is {most} bytes")
 
 
-class _Unfit(Exception):
+class Unfit(Exception):
     """A request that is answered with ``status`` and why."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -197,23 +218,26 @@ class _Unfit(Exception):
         self.status = status
 
 
-async def _posted(request: web.Request, app: App) -> list[str]:
-    """The messages in ``request``, whatever the host's client_max_size is. Raises :class:`_Unfit`."""
-    most = 2 * app.max_message_bytes + _BODY_EXTRA
+async def read_posted(request: web.Request, largest: int, undress: Callable[[bytes], bytes] = bytes) -> list[str]:
+    """The messages in ``request``, whatever the host's client_max_size is; ``largest`` is how many bytes one may have.
+
+    ``undress`` takes the array out of the body. Raises :class:`Unfit`.
+    """
+    most = 2 * largest + _BODY_EXTRA
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > most:
-                    raise _Unfit(413, f"The body may have {most} bytes")
-        return posted(bytes(body))
+                    raise Unfit(413, f"The body may have {most} bytes")
+        return posted(undress(bytes(body)))
     except TimeoutError:
-        raise _Unfit(408, f"The body must be here within {_BODY_SECONDS:.0f} seconds") from None
+        raise Unfit(408, f"The body must be here within {_BODY_SECONDS:.0f} seconds") from None
     except (web.RequestPayloadError, ConnectionError):
-        raise _Unfit(400, "The body could not be read to its end") from None
+        raise Unfit(400, "The body could not be read to its end") from None
     except ValueError as error:
-        raise _Unfit(400, str(error)) from None
+        raise Unfit(400, str(error)) from None
 
 
 def _names(request: web.Request) -> tuple[str, str]:
@@ -222,7 +246,8 @@ def _names(request: web.Request) -> tuple[str, str]:
     return told["key"], f"{told['server']}/{told['session']}"
 
 
-def _told(status: int, text: str) -> web.Response:
+def told(status: int, text: str) -> web.Response:
+    """An answer that is no success."""
     return web.Response(status=status, text=text + "\n", headers=_CORS)
 
 

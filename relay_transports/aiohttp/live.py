@@ -120,12 +120,16 @@ class Sessions:
         return self._live.get((key, name))
 
     def open(self, key: str, name: str, owner: Owner, place: Place | None) -> Live:
-        """A new session, which is among the others until it ends; where it is ``full``, or of no App, it never is."""
+        """A new session, which is among the others until it ends; where it is ``full``, or of no App, it never is.
+
+        The empty key is of those that are still to say which App they want.
+        """
         app = self._hub.app_of(key)
-        heartbeat = HEARTBEAT_SECONDS if app is None else min(HEARTBEAT_SECONDS, app.activity_timeout / 2)
+        timeouts = [one.activity_timeout for one in (self._hub.apps if app is None else (app,))]
         names = key, name
+        heartbeat = min(HEARTBEAT_SECONDS, min(timeouts) / 2)
         live = Live(self._hub, owner, place, lambda: self._forget(names, live), heartbeat)
-        if app is not None and not self.full:
+        if (app is not None or not key) and not self.full:
             self._live[names] = live
         return live
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from relay_transports.fallback.session import POLL, STREAM, FallbackSession, Manner, Receiver
+from relay_transports.fallback.session import ENDING, POLL, SCRIPT, STREAM, FallbackSession, Manner, Receiver
 
-__all__ = ["POLL", "STREAM", "FallbackSession", "Manner", "Receiver"]
+__all__ = ["ENDING", "POLL", "SCRIPT", "STREAM", "FallbackSession", "Manner", "Receiver"]

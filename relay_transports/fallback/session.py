@@ -56,12 +56,18 @@ class Manner(msgspec.Struct, frozen=True):
     """Bytes after which it rests, for its client asks again by itself."""
     ends: bool = False
     """Whether it ends at the limit instead, so that its client asks again."""
+    one_line: bool = False
+    """Whether it takes no more than a line at a time."""
 
 
 STREAM: Final = Manner(prelude=frames.PRELUDE, limit=256 << 10)
 """``xhr_streaming`` of pusher-js, which asks again when it has read more than that (protocol 9.3)."""
 POLL: Final = Manner(once=True)
 """``xhr`` (protocol 9.4)."""
+ENDING: Final = Manner(limit=128 << 10, ends=True)
+"""``eventsource`` and ``htmlfile`` of SockJS, whose clients ask again when a stream ends."""
+SCRIPT: Final = Manner(once=True, one_line=True)
+"""``jsonp`` of SockJS."""
 
 
 class Receiver:
@@ -203,7 +209,8 @@ class FallbackSession:
             return False
         if self._receiver is None:
             return True
-        self._receiver.room = self._receiver.manner.limit
+        if self._receiver.spent:
+            self._receiver.room = self._receiver.manner.limit
         self._silent_since = now
         self._beat = True
         self._receiver.wake()
@@ -243,12 +250,16 @@ class FallbackSession:
         if receiver.over or self._flying[1]:
             return b""
         data = b"" if receiver.begun else receiver.manner.prelude
+        more = not receiver.spent or self.closed is not None
         if not self._said:
             data += frames.OPEN
             self._said = True
-        if not receiver.spent or self.closed is not None:
-            data += self._line()
-            if self.closed is not None and not self._ready and not self._waiting:
+            more = more and not receiver.manner.one_line
+        if more:
+            line = self._line()
+            data += line
+            more = not line or not receiver.manner.one_line
+            if more and self.closed is not None and not self._ready and not self._waiting:
                 data += frames.close(*self.closed)
                 receiver.over = True
         if self._beat and not data:

@@ -28,9 +28,9 @@ make conformance
 make conformance ARGS="Pysher 'pusher-js 8.6'"
 ```
 
-The same command can be aimed at any other Pusher-compatible server. It then starts nothing and writes no page, but prints
-a table, and JSON where you want it. A check that needs a setting of the server says so below, and may be left out with a
-reason. The channels and users that it makes up have random names.
+The same command can be aimed at any other Pusher-compatible server. It then starts nothing and writes no page, but a
+table, and JSON where you want it. A check that needs a setting of the server says so below, and may be left out with
+a reason. The channels and users that it makes up have random names.
 
 ```sh
 make conformance URL=https://KEY:SECRET@HOST/apps/ID

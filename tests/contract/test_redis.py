@@ -6,7 +6,7 @@ import pytest
 
 from relay.cluster.broker import Broker
 from relay.cluster.directory import Retention
-from relay.cluster.redis import RedisBroker, RedisDirectory, Settings
+from relay.cluster.redis import RedisBroker, RedisDirectory, RedisSettings
 from tests.contract.test_broker import Make, WireContract
 from tests.contract.test_directory import DirectoryContract, Nodes, recall, remember
 from tests.redis_server import INSTALL, RedisServer, RedisShards, running, sharded
@@ -43,7 +43,7 @@ class TestBroker(WireContract):
 
 
 class _TestDirectory(DirectoryContract):
-    settings = Settings()
+    settings = RedisSettings()
 
     @pytest.fixture
     async def directories(self, url: str) -> AsyncIterator[Nodes]:
@@ -60,7 +60,7 @@ class TestDirectory(_TestDirectory):
 class TestDirectoryOfSeveralShards(_TestDirectory):
     """As in a Redis Cluster. How much is remembered is bounded shard by shard there."""
 
-    settings = Settings(shards=7)
+    settings = RedisSettings(shards=7)
 
     async def test_the_channel_remembered_longest_ago_makes_room(self, directories):
         few = Retention(ttl=60, max_channels=14, max_bytes=10_000)

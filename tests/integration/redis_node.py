@@ -9,11 +9,11 @@ import anyio
 import msgspec
 
 from relay import Hub
-from relay.cluster.redis import RedisCluster, Settings
+from relay.cluster.redis import RedisCluster, RedisSettings
 from tests.unit.client import APP, Socket, arrive
 
 
-async def main(url: str, settings: Settings) -> None:
+async def main(url: str, settings: RedisSettings) -> None:
     sockets: dict[str, Socket] = {}
     async with Hub(APP, cluster=RedisCluster(url, settings)) as hub:
         print("ready", flush=True)
@@ -31,4 +31,4 @@ async def main(url: str, settings: Settings) -> None:
             print("done", flush=True)
 
 
-anyio.run(main, sys.argv[1], msgspec.json.decode(sys.argv[2], type=Settings))
+anyio.run(main, sys.argv[1], msgspec.json.decode(sys.argv[2], type=RedisSettings))

@@ -6,16 +6,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 
 from relay import App, Hub
-from relay.cluster.redis import RedisCluster, Settings
+from relay.cluster.redis import RedisCluster, RedisSettings
 from relay.facts import Fact
 from tests.unit.client import APP, Socket, arrive
 
 ROOM = "presence-room"
-QUICK = Settings(lease=1.0, beat=0.2, patience=0.5, proof=0.1)
+QUICK = RedisSettings(lease=1.0, beat=0.2, patience=0.5, proof=0.1)
 
 
 @asynccontextmanager
-async def nodes(url: str, count: int = 2, *apps: App, settings: Settings = QUICK) -> AsyncIterator[list[Hub]]:
+async def nodes(url: str, count: int = 2, *apps: App, settings: RedisSettings = QUICK) -> AsyncIterator[list[Hub]]:
     """Running hubs, each with a connection of its own to the Redis at `url`."""
     async with AsyncExitStack() as stack:
         hubs = [Hub(*(apps or (APP,)), cluster=RedisCluster(url, settings)) for _ in range(count)]

@@ -6,7 +6,7 @@ import pytest
 
 from relay import App, Hub, UsageError
 from relay.cluster.local import LocalBroker
-from relay.cluster.redis import RedisCluster, Settings
+from relay.cluster.redis import RedisCluster, RedisSettings
 from relay.facts import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from tests.integration.redis_nodes import QUICK, ROOM, Watching, count, member, nodes, until, users
 from tests.redis_server import INSTALL, RedisServer, running
@@ -107,7 +107,7 @@ async def test_a_full_channel_is_full_on_every_node(url):
 
 
 async def test_clusters_with_different_prefixes_do_not_meet(url):
-    other = Settings(prefix="other", lease=1.0, beat=0.2)
+    other = RedisSettings(prefix="other", lease=1.0, beat=0.2)
     async with nodes(url, 1) as (here,), nodes(url, 1, settings=other) as (there,):
         near, far = await member(here, "ada"), await member(there, "bob")
         await here.trigger(ROOM, "paid", "")

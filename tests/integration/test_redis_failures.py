@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from relay import BrokerError, Hub
-from relay.cluster.redis import RedisCluster, Settings
+from relay.cluster.redis import RedisCluster, RedisSettings
 from relay.facts import BrokerLost, BrokerRestored, ChannelVacated, MemberRemoved, UserOffline
 from tests.integration.redis_nodes import QUICK, ROOM, Watching, count, member, nodes, until, until_heard, users
 from tests.redis_server import INSTALL, RedisServer, running
@@ -34,7 +34,7 @@ def server(require) -> Iterator[RedisServer]:
 class Process:
     """A node in a process of its own."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: RedisSettings) -> None:
         command = [sys.executable, "-m", "tests.integration.redis_node", url, msgspec.json.encode(settings).decode()]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -63,7 +63,7 @@ class Process:
 
 
 @contextmanager
-def process(url: str, settings: Settings = QUICK) -> Iterator[Process]:
+def process(url: str, settings: RedisSettings = QUICK) -> Iterator[Process]:
     node = Process(url, settings)
     try:
         yield node

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from relay import BrokerError, Hub
-from relay.cluster.redis import Settings
+from relay.cluster.redis import RedisSettings
 from relay.facts import BrokerLost, BrokerRestored, MemberAdded, MemberRemoved
 from tests.integration.redis_nodes import ROOM, Watching, count, member, nodes, until, until_heard, users
 from tests.redis_server import INSTALL, RedisShards, Watched, sharded, watched
 from tests.unit.client import ACK, ADDED, REMOVED, arrive
 
-CALM = Settings(lease=3.0, beat=0.5, patience=3.0, proof=0.2)
+CALM = RedisSettings(lease=3.0, beat=0.5, patience=3.0, proof=0.2)
 """For three servers and many connections, on a machine that may be busy."""
 
 

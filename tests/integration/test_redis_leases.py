@@ -1,4 +1,4 @@
-"""Nodes live on leases: what a dead one left is found once, and a node that was taken for dead adds nobody in secret."""
+"""Nodes live on leases: what a dead one left is found once, and one that was taken for dead adds nobody in secret."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -7,13 +7,13 @@ import anyio
 import pytest
 
 from relay.cluster.directory import Abandoned, Beat, Joined
-from relay.cluster.redis import RedisDirectory, Settings
+from relay.cluster.redis import RedisDirectory, RedisSettings
 from relay.protocol.messages import Identity
 from tests.integration.redis_nodes import until
 from tests.redis_server import INSTALL, RedisServer, running
 
 ROOM = "presence-room"
-SHORT = Settings(lease=0.4, beat=0.1, forget=86_400)
+SHORT = RedisSettings(lease=0.4, beat=0.1, forget=86_400)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def url(server: RedisServer) -> str:
 
 
 @asynccontextmanager
-async def directories(url: str, count: int, settings: Settings = SHORT) -> AsyncIterator[list[RedisDirectory]]:
+async def directories(url: str, count: int, settings: RedisSettings = SHORT) -> AsyncIterator[list[RedisDirectory]]:
     made = [RedisDirectory(url, settings) for _ in range(count)]
     yield made
     for one in made:
@@ -77,7 +77,9 @@ async def test_what_a_dead_node_left_is_found_by_exactly_one_of_those_who_look(u
 async def swept(directory: RedisDirectory, socket_id: str) -> None:
     """Beat until that socket was swept."""
     with anyio.fail_after(10):
-        while socket_id not in [gone.socket_id for gone in (await directory.beat(["1"])).abandoned]:
+        found: list[str] = []
+        while socket_id not in found:
+            found = [gone.socket_id for gone in (await directory.beat(["1"])).abandoned]
             await anyio.sleep(SHORT.beat)
 
 
@@ -133,7 +135,7 @@ async def test_nobody_is_taken_for_dead_because_redis_could_not_be_asked_by_anyb
 
 
 async def test_a_node_that_ends_in_order_is_swept_at_once(url):
-    slow = Settings(lease=60, beat=10)
+    slow = RedisSettings(lease=60, beat=10)
     async with directories(url, 2, slow) as (ending, living):
         await living.beat(["1"])
         await join(ending, "1.1", "ada")
@@ -143,7 +145,7 @@ async def test_a_node_that_ends_in_order_is_swept_at_once(url):
 
 
 async def test_when_everything_dies_everything_expires(server, url):
-    settings = Settings(lease=0.2, beat=0.1, forget=0.8)
+    settings = RedisSettings(lease=0.2, beat=0.1, forget=0.8)
     async with directories(url, 1, settings) as (only,):
         await join(only, "1.1", "ada")
         await only.join("1", "news", "1.1", None, max_members=1)
@@ -154,7 +156,7 @@ async def test_when_everything_dies_everything_expires(server, url):
 
 
 async def test_what_is_alive_does_not_expire(url):
-    settings = Settings(lease=0.4, beat=0.1, forget=1.7)
+    settings = RedisSettings(lease=0.4, beat=0.1, forget=1.7)
     async with directories(url, 1, settings) as (only,):
         await join(only, "1.1", "ada")
         with anyio.move_on_after(3):

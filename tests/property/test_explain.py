@@ -25,7 +25,7 @@ pieces = st.one_of(
         [
             SECRET,
             OTHER_SECRET,
-            APP.encryption_master_key,
+            str(APP.encryption_master_key),
             "app-key",
             "other-key",
             "1001",

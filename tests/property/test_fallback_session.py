@@ -140,7 +140,7 @@ STEPS = st.lists(
     | st.tuples(st.just("arrive"), st.integers(1, 400))
     | st.tuples(st.integers(0, 2), st.integers(0, 150)),
     min_size=20,
-    max_size=120,
+    max_size=60,
 )
 
 

@@ -328,3 +328,43 @@ async def test_an_async_callback_that_never_comes_to_its_turn_leaves_no_warning_
     await occupy(hub, "a")
     hub.close()
     assert not hub.running
+
+
+async def test_a_callback_that_hangs_does_not_outlive_a_hub_that_is_cancelled(hub):
+    begun: list[str] = []
+
+    async def hangs(fact: ChannelOccupied) -> None:
+        begun.append(fact.channel)
+        await anyio.sleep_forever()
+
+    stop = hub.on(ChannelOccupied, hangs)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(hub.run)
+        await occupy(hub, "a", "b", "c")
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert begun == ["a"]
+    stop()
+
+    heard: list[str] = []
+    hub.on(ChannelOccupied, lambda fact: heard.append(fact.channel))
+    async with hub:  # it may run again
+        await occupy(hub, "d")
+        await hub.settle()
+    assert (heard, begun) == (["d"], ["a"])
+
+
+async def test_a_call_that_ends_by_itself_as_cancelled_stops_no_other(hub):
+    done: list[str] = []
+
+    async def gives_up(fact: ChannelOccupied) -> None:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+        done.append(fact.channel)
+
+    hub.on(ChannelOccupied, gives_up)
+    async with hub:
+        await occupy(hub, "a", "b")
+        await hub.settle()
+        assert done == ["a", "b"]

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from relay import App, Hub, UsageError, WebhookEndpoint
+from relay.cluster.local import LocalDirectory
 from relay.facts import Fact, WebhookDelivered, WebhookGivenUp
 from relay.protocol.webhooks import verify
 from relay.testing import ManualClock, WebhookRecorder
@@ -250,3 +251,29 @@ async def test_receiver_is_told_nothing_it_does_not_want():
         await socket.say("client-typing", {}, "presence-room")
         await hub.settle()
         assert [event.name for event in recorder.events()] == ["member_added"]
+
+
+@pytest.mark.parametrize("channel", ["orders", "presence-room"])
+async def test_who_is_back_on_another_node_is_not_told_as_gone(channel):
+    directory, mine = SharedDirectory(), WebhookRecorder([APP])
+    here, there = (Hub(APP, clock=clock, directory=directory) for clock in [ManualClock()] * 2)
+    here.send_webhooks(mine)
+    there.send_webhooks(theirs := WebhookRecorder([APP]))
+    async with here, there:
+        socket = await arrive(here)
+        await socket.subscribe(channel, "ada")
+        socket.disconnect()
+        await here.settle()
+        second = await arrive(there)
+        await second.subscribe(channel, "ada")
+        await advance(here, 10)
+        assert {event.name for event in mine.events()} == {event.name for event in theirs.events()}
+        assert {event.name for event in mine.events()} <= {"channel_occupied", "member_added"}
+        second.disconnect()
+        await advance(here, 10)
+        assert theirs.events("channel_vacated")
+        assert mine.events("channel_vacated") == []
+
+
+class SharedDirectory(LocalDirectory):
+    """One that two hubs share, as they would a server."""

@@ -255,3 +255,12 @@ def test_explanation_is_one_line_that_names_everything():
     assert RIGHT.replace("\n", "\\n") in line
     assert f"Expected signature: {sign(RIGHT)[:8]}...; sent: {sign('anything')[:8]}..." in line
     assert line.isprintable()
+
+
+def test_long_data_is_refused_without_a_search():
+    data = json.dumps({"user_id": "u-42", "user_info": "é" * 20_000}, ensure_ascii=False)
+    compact = json.dumps(json.loads(data), separators=(",", ":"), ensure_ascii=False)
+    told = explain_channel(APP, SOCKET, ROOM, auth(f"{SOCKET}:{ROOM}:{compact}"), data)
+    assert told is not None
+    assert told.cause is Cause.UNKNOWN
+    assert len(str(told)) < 1300

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relay import UsageError
 from relay.cluster.broker import Proving
-from relay.cluster.redis import RedisBroker, RedisCluster, RedisDirectory, Settings
+from relay.cluster.redis import RedisBroker, RedisCluster, RedisDirectory, RedisSettings
 from relay.cluster.redis.keys import Keys, place
 
 
@@ -58,7 +58,7 @@ def test_a_url_that_cannot_be_meant_is_refused_without_what_is_secret(url):
 )
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(UsageError):
-        Settings(**wrong)
+        RedisSettings(**wrong)
 
 
 @given(*[st.tuples(st.text("1:a{}é", max_size=4), st.text("1:a{}é", min_size=1, max_size=4))] * 2)

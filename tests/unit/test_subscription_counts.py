@@ -170,7 +170,7 @@ async def test_who_changes_places_with_another_is_told_and_nobody_else(hub):
     ada, bob = await come(hub, how_many=2)
     ada.frames()
     eve = await arrive(hub)
-    bob.disconnect()
+    await bob.unsubscribe("orders")
     await eve.subscribe("orders")
     await hub.settle()
     assert (counts(ada.frames()), counts(eve.frames())) == ([], [2])

@@ -1,6 +1,6 @@
 """Subscription counts are of all nodes: each tells its own subscribers, and the Facts are told once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from functools import partial
 
 import msgspec
@@ -9,9 +9,11 @@ import pytest
 from relay import Hub
 from relay.client import Channel
 from relay.cluster.broker import Envelope
-from relay.cluster.directory import Left
+from relay.cluster.directory import Beat, Left
+from relay.cluster.local import LocalDirectory
 from relay.cluster.packing import pack, unpack
 from relay.facts import CountChanged
+from relay.receipts import Remote
 from relay.testing import ManualClock
 from relay.testing.asserting import AssertingClient
 from relay.testing.engine import Weather
@@ -19,7 +21,7 @@ from relay.testing.kit import DEFAULT_APP
 from relay.testing.nodes import Nodes, cluster
 from tests.property.engines import Pace, SlowDirectory, Wire
 from tests.unit.client import Socket, arrive
-from tests.unit.test_broken_engines import BreakableDirectory
+from tests.unit.test_broken_engines import BreakableBroker, BreakableDirectory
 from tests.unit.test_subscription_counts import THE_APP, counts
 
 pytestmark = pytest.mark.every_loop
@@ -187,6 +189,39 @@ async def test_without_a_directory_a_node_counts_its_own():
         await bob.unsubscribe("orders")
         await hub.settle()
         assert counts(ada.frames()) == [1, 2, 1]
+
+
+class Beating(LocalDirectory):
+    """It wants a sign of life each second."""
+
+    async def beat(self, apps: Collection[str]) -> Beat:
+        return Beat(again=1.0)
+
+
+class Noting(BreakableBroker):
+    """It keeps the kinds of what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    async def publish(self, envelope: Envelope) -> Remote:
+        remote = await super().publish(envelope)
+        self.sent.append(envelope.kind)
+        return remote
+
+
+async def test_the_others_are_made_to_ask_for_a_count_that_they_could_not_be_told():
+    broker, clock = Noting(), ManualClock()
+    async with Hub(THE_APP, broker=broker, directory=Beating(), clock=clock) as hub:
+        broker.broken = {"publish"}
+        ada = await arrive(hub)
+        await ada.subscribe("orders")
+        await clock.advance(1)
+        assert (counts(ada.frames()), broker.sent) == ([1], [])
+        broker.broken = set()
+        await clock.advance(1)
+        assert broker.sent == ["roster"]
 
 
 async def watch(nodes: Nodes, number: int) -> tuple[AssertingClient, Channel]:

@@ -20,6 +20,7 @@ from relay.facts import (
     WebhookGivenUp,
 )
 from relay.protocol import messages
+from relay.protocol.webhooks import WebhookEvent
 from relay.webhooks import event_of, needed
 from tests.unit.webhook_world import ABOUT, UNIX, World
 
@@ -46,6 +47,12 @@ def removed(user_id: str) -> MemberRemoved:
 
 def missed(channel: str) -> CacheMissed:
     return CacheMissed(socket_id="1.1", channel=channel, **ABOUT)
+
+
+def news_of(fact: Fact) -> WebhookEvent:
+    event = event_of(fact)
+    assert event is not None
+    return event
 
 
 def typed(data: str, user_id: str | None = "u-42") -> ClientEvent:
@@ -355,6 +362,18 @@ def test_who_comes_back_while_a_crowd_waits_for_its_turn_was_never_away():
     world.advance(60)
     assert len(world.told()) == 99
     assert "c-99" not in {channel for _, _, channel in world.told()}
+
+
+def test_departures_are_shown_before_they_are_let_go():
+    world = World(ONE)
+    for number in range(15):
+        world.schedule.note(news_of(vacated(f"c-{number}")), world.now, world.time)
+    assert world.schedule.leaving(2.9) == []
+    leaving = world.schedule.leaving(3)
+    assert [event.channel for event in leaving] == [f"c-{number}" for number in range(10)]
+    world.schedule.stayed(leaving[0])
+    world.advance(5)
+    assert [channel for _, _, channel in world.told()] == [f"c-{number}" for number in range(1, 15)]
 
 
 def test_hurry_sends_everything_now():

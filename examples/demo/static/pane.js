@@ -157,7 +157,8 @@ export class Pane {
     const headers = { "X-Socket-ID": this.#pusher.connection.socket_id };
     const answer = await this.#post("/pay", {}, headers);
     if (!answer) return;
-    const others = answer.delivered === 1 ? "1 other connection was" : `${answer.delivered} other connections were`;
+    const here = answer.delivered === 1 ? "1 other connection was" : `${answer.delivered} other connections were`;
+    const others = answer.remote === "none" ? here : "All others, on every process, were"; // a process counts only its own
     this.#say(`Paid. ${others} told, this one was not.`);
   }
 

@@ -3,6 +3,6 @@
 from relay.cluster.redis.broker import RedisBroker
 from relay.cluster.redis.cluster import RedisCluster
 from relay.cluster.redis.directory import RedisDirectory
-from relay.cluster.redis.settings import Settings
+from relay.cluster.redis.settings import RedisSettings
 
-__all__ = ["RedisBroker", "RedisCluster", "RedisDirectory", "Settings"]
+__all__ = ["RedisBroker", "RedisCluster", "RedisDirectory", "RedisSettings"]

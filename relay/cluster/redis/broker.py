@@ -17,7 +17,7 @@ from relay.cluster.redis.ears import Ears
 from relay.cluster.redis.keys import Keys
 from relay.cluster.redis.lane import BROKEN, running_loop
 from relay.cluster.redis.lanes import Lanes
-from relay.cluster.redis.settings import Settings
+from relay.cluster.redis.settings import RedisSettings
 from relay.errors import BrokerError, BrokerUnavailable, UsageError
 from relay.receipts import Remote
 
@@ -38,9 +38,9 @@ class RedisBroker:
     """
 
     def __init__(
-        self, url: str, settings: Settings | None = None, *, place: Place | None = None, lanes: Lanes | None = None
+        self, url: str, settings: RedisSettings | None = None, *, place: Place | None = None, lanes: Lanes | None = None
     ) -> None:
-        self._settings = settings = settings or Settings()
+        self._settings = settings = settings or RedisSettings()
         self._place = place or locate(url, settings.patience)
         self._lanes = lanes or Lanes(self._place, settings)
         self._keys = Keys(settings.prefix, settings.shards_in(clustered=self._place.clustered))

@@ -6,7 +6,7 @@ from relay.cluster.redis.address import Place, locate
 from relay.cluster.redis.broker import RedisBroker
 from relay.cluster.redis.directory import RedisDirectory
 from relay.cluster.redis.lanes import Lanes
-from relay.cluster.redis.settings import Settings
+from relay.cluster.redis.settings import RedisSettings
 
 
 class RedisCluster:
@@ -20,8 +20,8 @@ class RedisCluster:
     Raises :class:`~relay.errors.UsageError` for a URL that cannot be meant.
     """
 
-    def __init__(self, url: str, settings: Settings | None = None) -> None:
-        settings = settings or Settings()
+    def __init__(self, url: str, settings: RedisSettings | None = None) -> None:
+        settings = settings or RedisSettings()
         place = locate(url, settings.patience)
         lanes = Lanes(place, settings)
         self.directory = RedisDirectory(url, settings, at=place, lanes=lanes)
@@ -31,7 +31,9 @@ class RedisCluster:
 class _Both(RedisBroker):
     """The hub closes its broker last: with it goes the directory."""
 
-    def __init__(self, url: str, settings: Settings, *, directory: RedisDirectory, place: Place, lanes: Lanes) -> None:
+    def __init__(
+        self, url: str, settings: RedisSettings, *, directory: RedisDirectory, place: Place, lanes: Lanes
+    ) -> None:
         super().__init__(url, settings, place=place, lanes=lanes)
         self._directory = directory
 

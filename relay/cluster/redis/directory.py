@@ -16,7 +16,7 @@ from relay.cluster.directory import Abandoned, Beat, Full, Joined, Left, Occupan
 from relay.cluster.redis.address import Argument, Place, locate
 from relay.cluster.redis.keys import Keys, place
 from relay.cluster.redis.lanes import Lanes
-from relay.cluster.redis.settings import Settings
+from relay.cluster.redis.settings import RedisSettings
 from relay.errors import BrokerError
 from relay.protocol.messages import Identity
 
@@ -38,9 +38,9 @@ class RedisDirectory:
     """
 
     def __init__(
-        self, url: str, settings: Settings | None = None, *, at: Place | None = None, lanes: Lanes | None = None
+        self, url: str, settings: RedisSettings | None = None, *, at: Place | None = None, lanes: Lanes | None = None
     ) -> None:
-        self._settings = settings = settings or Settings()
+        self._settings = settings = settings or RedisSettings()
         self._place = at or locate(url, settings.patience)
         self._lanes = lanes or Lanes(self._place, settings)
         self._keys = Keys(settings.prefix, settings.shards_in(clustered=self._place.clustered))

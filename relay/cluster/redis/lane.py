@@ -20,7 +20,7 @@ from redis.exceptions import (
 
 from relay.cluster.redis.address import Argument, Line, Place
 from relay.cluster.redis.scripts import SCRIPT
-from relay.cluster.redis.settings import Settings
+from relay.cluster.redis.settings import RedisSettings
 from relay.errors import BrokerError, BrokerUnavailable, UsageError
 
 BROKEN: Final = (RedisError, OSError, TimeoutError, EOFError)
@@ -57,7 +57,7 @@ class Lane:
     those under way fail, and so does every further one, at once, until Redis answers again.
     """
 
-    def __init__(self, place: Place, key: bytes, settings: Settings) -> None:
+    def __init__(self, place: Place, key: bytes, settings: RedisSettings) -> None:
         self._place, self._key = place, key
         self._patience = settings.patience
         self._most = settings.in_flight

@@ -7,13 +7,13 @@ import asyncio
 from relay.cluster.redis.address import Argument, Place
 from relay.cluster.redis.lane import Lane
 from relay.cluster.redis.scripts import SHA
-from relay.cluster.redis.settings import Settings
+from relay.cluster.redis.settings import RedisSettings
 
 
 class Lanes:
     """Commands by the key they are about. About one shard they take effect in the order in which they are given."""
 
-    def __init__(self, place: Place, settings: Settings) -> None:
+    def __init__(self, place: Place, settings: RedisSettings) -> None:
         self._place = place
         self._settings = settings
         self._lanes: dict[bytes, Lane] = {}

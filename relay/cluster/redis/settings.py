@@ -12,7 +12,7 @@ from relay.errors import UsageError
 _SHARDS_OF_A_CLUSTER: Final = 16
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all nodes of one cluster agree on, in seconds where it is about time.
 
     ``prefix`` begins every key and topic, so that several clusters may share one Redis. A node that was not heard of

@@ -23,8 +23,8 @@ def _start(package: str, runtime: Runtime, start: Start) -> Session:
         "port": address.port,
         "useTLS": address.tls,
     }
-    if package == "pusher-2":  # older words for the same
-        options |= {"encrypted": address.tls, "encryptionMasterKey": base64.b64decode(MASTER_KEY).decode()}
+    if package == "pusher-2":  # an older word for the same
+        options |= {"encryptionMasterKey": base64.b64decode(MASTER_KEY).decode()}
     else:
         options["encryptionMasterKeyBase64"] = MASTER_KEY
     arguments = [str(runtime.node_modules), package, json.dumps(options)]

@@ -46,7 +46,6 @@ class Session:
         tell(told="error", code=data["code"], message=data["message"])
 
     async def subscribe(self, name):
-        # It knows the channel only once the frame is out: an answer that is quicker would be lost on any server.
         channel = await self._pusher.subscribe(name)
         for event in HEARD:
             channel.bind(event, self._listener(name, event.replace("pusher_internal:", "pusher:")))
@@ -59,6 +58,9 @@ class Session:
                 tell(told="members", members=data["presence"]["hash"], count=data["presence"]["count"])
 
         return heard
+
+    async def members(self, name):
+        """Told when it subscribed: asyncpusher keeps no list."""
 
     async def unsubscribe(self, name):
         await self._pusher.unsubscribe(name)

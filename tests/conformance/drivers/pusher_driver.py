@@ -3,12 +3,19 @@
 python pusher_driver.py OPTIONS
 """
 
+import collections
+import collections.abc
 import json
 import os
 import sys
 
-from pusher import Pusher
-from pusher.requests import RequestsBackend
+# The old ones were written for Pythons that had these there.
+for name in "Iterable", "Mapping", "Sized":
+    if not hasattr(collections, name):
+        setattr(collections, name, getattr(collections.abc, name))
+
+from pusher import Pusher  # noqa: E402
+from pusher.requests import RequestsBackend  # noqa: E402
 
 
 class TrustingBackend(RequestsBackend):  # type: ignore[misc]

@@ -29,11 +29,25 @@ def parsed(data):
         return data
 
 
+class Patient(pysher.Pusher):
+    """Hears nothing while a subscribe is on its way: Pysher knows a channel only after it has sent the frame, and
+    loses the answer of a server that is quicker.
+    """
+
+    def __init__(self, *arguments, **options):
+        self.subscribing = threading.Lock()
+        super().__init__(*arguments, **options)
+
+    def _connection_handler(self, event_name, data, channel_name):
+        with self.subscribing:
+            super()._connection_handler(event_name, data, channel_name)
+
+
 class Session:
     """Pysher under the names of the run."""
 
     def __init__(self, key, options, user):
-        self._pusher = pysher.Pusher(key, user_data={"user_id": user, "user_info": {"name": user.title()}}, **options)
+        self._pusher = Patient(key, user_data={"user_id": user, "user_info": {"name": user.title()}}, **options)
         connection = self._pusher.connection
         connection.bind("pusher:connection_established", self._connected)
         connection.bind("pusher:error", lambda data: tell(told="error", code=data["code"], message=data["message"]))
@@ -44,9 +58,13 @@ class Session:
         tell(told="state", state="connected", socket_id=json.loads(data)["socket_id"])
 
     def subscribe(self, name):
-        channel = self._pusher.subscribe(name)
-        for event in HEARD:
-            channel.bind(event, self._heard, name, event.replace("pusher_internal:", "pusher:"))
+        with self._pusher.subscribing:
+            channel = self._pusher.subscribe(name)
+            for event in HEARD:
+                channel.bind(event, self._heard, name, event.replace("pusher_internal:", "pusher:"))
+
+    def members(self, name):
+        """Told when it subscribed: Pysher keeps no list."""
 
     def _heard(self, data, name, event):
         tell(told="event", channel=name, event=event, data=parsed(data))
