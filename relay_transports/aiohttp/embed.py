@@ -62,10 +62,7 @@ def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
 
     Raises :class:`UsageError` for a prefix, path, proxy or bound that cannot be.
     """
-    if prefix and (not prefix.startswith("/") or prefix.endswith("/") or set(prefix) & set("{}")):
-        raise UsageError(
-            f"prefix should look like '/realtime': a leading slash, no trailing one, no braces, got {prefix!r}"
-        )
+    check_prefix(prefix)
     if not auth_path.startswith("/") or set(auth_path) & set("{}"):
         raise UsageError(f"auth_path should begin with a slash and have no braces, got {auth_path!r}")
     if authorize is not None and authorize_app is None and len(hub.apps) > 1:
@@ -93,6 +90,14 @@ def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
     _live_with(app, hub, sockets, drain_over)
     if over_http is not None:
         app.on_shutdown.append(over_http.goodbye)
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise :class:`UsageError` for what cannot stand before a path."""
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/") or set(prefix) & set("{}")):
+        raise UsageError(
+            f"prefix should look like '/realtime': a leading slash, no trailing one, no braces, got {prefix!r}"
+        )
 
 
 def subapp(

@@ -114,8 +114,7 @@ class FallbackEndpoint:
     async def goodbye(self, _: web.Application) -> None:
         """Close whoever is left with 4200, and return when no response is being written. For on_shutdown."""
         for live in self.sessions:
-            if live.connection is not None:
-                live.connection.close(CloseCode.RECONNECT, "Please reconnect immediately")
+            (live.connection or live.session).close(CloseCode.RECONNECT, "Please reconnect immediately")
         asyncio.get_running_loop().call_later(_CUT_SECONDS, self._cut)
         while self._responses:
             self._all_gone.clear()

@@ -72,7 +72,7 @@ class Live:
 
     def _expire(self) -> None:
         self._due = math.inf
-        if self.session.expire(self._hub.clock.now()):
+        if self.session.expire(self._hub.clock.now()) or self.connection is None:  # it said nothing for so long
             self.end()
         else:
             self.heed()

@@ -1,4 +1,4 @@
-"""The SockJS paths of old browsers, ``/pusher/{server}/{session}/…`` (protocol 9.7), with the sessions of the fallbacks.
+"""The SockJS paths of old browsers, ``/pusher/{server}/{session}/…`` (protocol 9.7), with sessions of the fallbacks.
 
 Their clients say which App they want in their first message. What they do is done in an iframe from here, which works
 for any page: so nobody is vouched for by the cookies that come with it, and the iframe runs no script but Pusher's.
@@ -76,11 +76,11 @@ class SockJsEndpoint:
 
     async def info(self, request: web.Request) -> web.Response:
         """What this server can do. Chance is left to the client, which has its own source of it."""
-        told = {"websocket": False, "origins": ["*:*"], "cookie_needed": False, "entropy": id(request) & 0xFFFFFFFF}
+        what = {"websocket": False, "origins": ["*:*"], "cookie_needed": False, "entropy": id(request) & 0xFFFFFFFF}
         headers = dict(_QUIET)
         if (origin := request.headers.get("Origin")) is not None:  # it is asked with credentials
             headers |= {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}
-        return web.json_response(told, headers=headers)
+        return web.json_response(what, headers=headers)
 
     async def iframe(self, request: web.Request) -> web.Response:
         """The page that speaks for pages of other origins, with Pusher's own script and no other."""

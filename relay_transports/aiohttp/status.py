@@ -7,6 +7,7 @@ from aiohttp import web
 
 from relay.errors import UsageError
 from relay.hub import Hub
+from relay_transports.aiohttp.embed import check_prefix
 from relay_transports.aiohttp.lag import LoopLag
 
 MAX_LAG = 1.0
@@ -22,6 +23,7 @@ def add_health(app: web.Application, hub: Hub, *, prefix: str = "", max_lag: flo
     late by ``max_lag`` seconds in the last ten. Both answer JSON that says which of these it is. Returns what measures
     the loop.
     """
+    check_prefix(prefix)
     if not max_lag > 0:
         raise UsageError(f"max_lag should be a number of seconds above 0, got {max_lag!r}")
     lag = LoopLag()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -24,14 +25,15 @@ async def main(told):
     lifeline = Lifeline.of(os.environ)
     lifeline.watch(stop.set)
     os.fstat(int(os.environ["RELAY_WORKER_LISTENER"]))
+    print(f"up {os.getpid()}", file=told, flush=True)  # before the other one is told to end
     lifeline.ready()
-    print(f"up {os.getpid()}", file=told, flush=True)
     await stop.wait()
     print(f"down {os.getpid()}", file=told, flush=True)
 
 with open(sys.argv[1], "a") as told:
     asyncio.run(main(told))
 """
+PATIENCE = 60
 SUPERVISOR = """
 import asyncio, sys
 from relay.cli.workers import Supervisor, listening
@@ -49,13 +51,18 @@ class Story:
         path = folder / "told"
         os.mkfifo(path)
         self._end = os.open(path, os.O_RDWR)  # kept open at both ends, so that opening waits for nobody
-        self._lines = os.fdopen(os.dup(self._end))
+        self._read = b""
         command = [sys.executable, "-c", SUPERVISOR, str(count), *(worker or (sys.executable, "-c", WORKER, str(path)))]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.pids: set[int] = set()
 
     def next(self) -> tuple[str, int]:
-        what, pid = self._lines.readline().split()
+        """The next line; the end of the test when none comes."""
+        while b"\n" not in self._read:
+            assert select.select([self._end], [], [], PATIENCE)[0], "no worker says anything"
+            self._read += os.read(self._end, 4096)
+        line, _, self._read = self._read.partition(b"\n")
+        what, pid = line.decode().split()
         return what, int(pid)
 
     def see(self, count: int) -> list[str]:
@@ -79,7 +86,7 @@ class Story:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait(timeout=20)
-        for stream in (self.process.stdout, self.process.stderr, self._lines):
+        for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
         os.close(self._end)

@@ -29,7 +29,7 @@ def parsed(data):
         return data
 
 
-class Patient(pysher.Pusher):
+class Patient(pysher.Pusher):  # type: ignore[misc]
     """Hears nothing while a subscribe is on its way: Pysher knows a channel only after it has sent the frame, and
     loses the answer of a server that is quicker.
     """
