@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from relay.caching import Replay, recall
 from relay.channels import Channel
 from relay.cluster.broker import Envelope
 from relay.cluster.directory import Full, Joined, Left
+from relay.edges import Asked
 from relay.errors import BrokerError, Refused
 from relay.presence import Edge
 from relay.protocol import authorization, messages
@@ -79,13 +80,14 @@ async def depart(node: Node, departure: Departure) -> None:
     app = tenant.app.id
     for name, subscription in departure.subscriptions.items():
         user_id = subscription.member.user_id if subscription.member else None
-        left = await _left(node, tenant, socket_id, name, user_id)
-        time = node.clock.time()
-        if not subscription.joining:
-            node.journal.record(
-                facts.Unsubscribed(app=app, time=time, socket_id=socket_id, channel=name, user_id=user_id)
-            )
-        await tell_left(node, tenant, name, user_id, left)
+        with node.edges.asking(app, name) as asked:
+            left = await _left(node, tenant, socket_id, name, user_id)
+            time = node.clock.time()
+            if not subscription.joining:
+                node.journal.record(
+                    facts.Unsubscribed(app=app, time=time, socket_id=socket_id, channel=name, user_id=user_id)
+                )
+            await tell_left(node, tenant, name, user_id, left, asked=asked)
         await detach_unwanted(node, tenant, name)
 
 
@@ -123,21 +125,38 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
         channel.attached = await attach(node, tenant, name)
         if not connection.session.holds(name, subscription):
             return
-    joined = await _joined(node, connection, channel, request)
-    if isinstance(joined, Full):
-        if connection.session.holds(name, subscription):
-            detach(connection, name)
-            await depart(node, Departure(tenant, connection.socket_id, {name: subscription}))
-            most = tenant.app.max_members
-            reason = f"Over member limit: {name} has {joined.members} users, allowed are {most}"
-            connection.refuse(Refused(reason, channel=name))
-        return
+    with node.edges.asking(tenant.app.id, name) as asked:
+        joined = await _joined(node, connection, channel, request)
+        if isinstance(joined, Joined):
+            await _enter_as(node, connection, channel, request, _Answer(subscription, joined, asked))
+    if isinstance(joined, Full) and connection.session.holds(name, subscription):
+        detach(connection, name)
+        await depart(node, Departure(tenant, connection.socket_id, {name: subscription}))
+        most = tenant.app.max_members
+        reason = f"Over member limit: {name} has {joined.members} users, allowed are {most}"
+        connection.refuse(Refused(reason, channel=name))
+
+
+class _Answer(NamedTuple):
+    """What the directory says to a subscription that was under way, and the question."""
+
+    subscription: Subscription
+    joined: Joined
+    asked: Asked
+
+
+async def _enter_as(
+    node: Node, connection: Connection, channel: Channel[Connection], request: Join, answer: _Answer
+) -> None:
+    """The rest, now that the directory knows."""
+    tenant, name = connection.tenant, request.channel
+    subscription, joined, asked = answer
     replay = await recall(node, tenant, name) if channel.cached else None
     see(tenant, name, joined)
     wanted = connection.session.holds(name, subscription)
     if wanted:
         _acknowledge(node, connection, channel, request, replay)
-    await tell_joined(node, tenant, name, request.member, joined)
+    await tell_joined(node, tenant, name, request.member, joined, asked=asked)
     counting.joined(node, tenant, name, joined, connection if wanted else None)
     if request.member is not None:
         await users.arrive(node, connection, request.member.user_id)
@@ -197,14 +216,19 @@ def _unreachable(step: str, app: str, error: BrokerError) -> None:
     )
 
 
-async def tell_left(node: Node, tenant: Tenant, name: str, user_id: str | None, left: Left) -> None:
+async def tell_left(
+    node: Node, tenant: Tenant, name: str, user_id: str | None, left: Left, *, asked: Asked | None = None
+) -> None:
     """A user's last connection and a channel's last subscriber are news to others, and so is how many there are."""
     app, time = tenant.app.id, node.clock.time()
+    news: list[facts.Fact] = []
     if left.last_for_user and user_id is not None:
-        node.journal.record(facts.MemberRemoved(app=app, time=time, channel=name, user_id=user_id))
-        await _announce(node, tenant, name, Edge(user_id, False, left.step))
+        news.append(facts.MemberRemoved(app=app, time=time, channel=name, user_id=user_id))
     if left.last_in_channel:
-        node.journal.record(facts.ChannelVacated(app=app, time=time, channel=name))
+        news.append(facts.ChannelVacated(app=app, time=time, channel=name))
+    node.edges.tell((app, name), asked, left.step, news)
+    if left.last_for_user and user_id is not None:
+        await _announce(node, tenant, name, Edge(user_id, False, left.step))
     if tenant.counts is not None:
         await counting.left(node, tenant, name, left)
 
@@ -242,13 +266,18 @@ def _acknowledge(
     )
 
 
-async def tell_joined(node: Node, tenant: Tenant, name: str, member: Identity | None, joined: Joined) -> None:
+async def tell_joined(
+    node: Node, tenant: Tenant, name: str, member: Identity | None, joined: Joined, *, asked: Asked | None = None
+) -> None:
     """A channel's first subscriber and a user's first connection are news to others."""
     app, time = tenant.app.id, node.clock.time()
+    news: list[facts.Fact] = []
     if joined.first_in_channel:
-        node.journal.record(facts.ChannelOccupied(app=app, time=time, channel=name))
+        news.append(facts.ChannelOccupied(app=app, time=time, channel=name))
     if joined.first_for_user and member is not None:
-        node.journal.record(facts.MemberAdded(app=app, time=time, channel=name, user_id=member.user_id))
+        news.append(facts.MemberAdded(app=app, time=time, channel=name, user_id=member.user_id))
+    node.edges.tell((app, name), asked, joined.step, news)
+    if joined.first_for_user and member is not None:
         await _announce(node, tenant, name, Edge(member.user_id, True, joined.step, member.info))
 
 

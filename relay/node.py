@@ -26,6 +26,7 @@ from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Authorize, Connection
 from relay.counts import Counts
 from relay.deadlines import Deadlines, Timer
+from relay.edges import Edges
 from relay.errors import CloseCode, Disconnect, UsageError
 from relay.facts import Connected, Fact, Journal
 from relay.finishing import Finishing
@@ -177,6 +178,7 @@ class Node:
                 raise UsageError(f"two Apps with id {app.id!r} or key {app.key!r}: both must be unique in a hub")
             self.by_id[app.id] = self.by_key[app.key] = Tenant(app)
         self.journal.on(Fact, self._count)
+        self.edges = Edges(self.journal.record)
 
     @property
     def tenants(self) -> Iterable[Tenant]:

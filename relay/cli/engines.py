@@ -9,7 +9,8 @@ from relay.errors import UsageError
 if TYPE_CHECKING:
     from relay.cluster.cluster import Cluster
 
-_REDIS: Final = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+_REDIS: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+"""Also with ``+sentinel`` or ``+cluster`` behind them."""
 _NATS: Final = ("nats", "tls")
 
 
@@ -20,7 +21,7 @@ def cluster_of(url: str) -> Cluster:
     """
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     try:
-        if scheme in _REDIS:
+        if scheme.partition("+")[0] in _REDIS:
             from relay.cluster.redis import RedisCluster
 
             return RedisCluster(url)
@@ -29,7 +30,7 @@ def cluster_of(url: str) -> Cluster:
 
             return NatsCluster(url)
     except ImportError as error:
-        extra = "redis" if scheme in _REDIS else "nats"
+        extra = "nats" if scheme in _NATS else "redis"
         raise UsageError(
             f"--cluster {scheme}://... needs an extra: pip install 'relay-hub[{extra}]' ({error})"
         ) from None

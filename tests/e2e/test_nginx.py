@@ -57,3 +57,18 @@ def test_pusher_js_gets_in_with_tls_or_comes_back_with_it(behind, run_node, tls)
     }
     client = run_node("client.mjs", APP.key, json.dumps(options), "orders")
     client.wait_for(event="pusher:subscription_succeeded", channel="orders")
+
+
+@pytest.mark.parametrize("transport", ["xhr_streaming", "xhr_polling"])
+def test_pusher_js_gets_in_over_http_through_the_same_lines(behind, run_node, transport):
+    options = {
+        "cluster": "none",
+        "httpHost": HOST,
+        "httpPort": behind.port,
+        "httpsPort": behind.tls_port,
+        "httpPath": "/realtime/pusher",
+        "forceTLS": True,
+        "enabledTransports": [transport],
+    }
+    client = run_node("client.mjs", APP.key, json.dumps(options), "orders")
+    client.wait_for(event="pusher:subscription_succeeded", channel="orders")

@@ -9,8 +9,11 @@ import pytest
 
 from relay import App, Hub, Member
 from relay.testing import ManualClock
+from tests.integration import wire
 from tests.integration.over_http import Poller, events_of, lines_of, streaming
 from tests.integration.serving import serving, until
+from tests.unit.command import CREDENTIALS, port_in
+from tests.unit.command import serving as serving_command
 
 APP = App(id="1001", key="app-key", secret="app-secret", client_events=True)
 BOTH_DOORS = True
@@ -99,6 +102,16 @@ async def test_prefix_comes_before_pusher():
         assert (await client.post("xhr")).status == 404
         client.path = "/realtime" + client.path
         await client.open()
+
+
+async def test_relay_serve_without_fallbacks_has_no_such_paths():
+    for flags, status in (
+        ((), 200),
+        (("--no-fallbacks",), 405),
+    ):  # stray WebSockets are told, so GET is allowed anywhere
+        with serving_command("--port", "0", *CREDENTIALS, *flags) as (_, line):
+            answer = await wire.http(port_in(line), "POST", "/pusher/app/app-key/1/abcdefgh/xhr?protocol=7")
+            assert answer.status == status
 
 
 # Re-opening and staying away
