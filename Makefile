@@ -5,7 +5,7 @@ PORT ?= 6001
 WORKERS ?= 1
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
-URL ?= $(CONFORMANCE_URL)
+URL ?=
 
 BIN := .venv/bin
 NODE_MODULES := tests/e2e/js/node_modules/.stamp examples/demo/node_modules/.stamp
@@ -37,7 +37,7 @@ autobahn: .venv/.dev ## let the Autobahn test suite judge the WebSocket server; 
 	.ci/autobahn
 	$(BIN)/python -m tests.autobahn.suite $(ARGS)
 
-conformance: export CONFORMANCE_URL = $(URL)
+conformance: export CONFORMANCE_URL := $(or $(URL),$(CONFORMANCE_URL))
 conformance: .venv/.dev tests/conformance/js/node_modules/.stamp debian ## let every client judge Relay, write the page; URL=... judges another server
 	.ci/conformance-environments
 	$(BIN)/python -m tests.conformance $(ARGS)

@@ -61,8 +61,10 @@ class Life:
         self._courier.start()
         self._stop, self._draining = anyio.Event(), False
         detach = node.clock.attach(node.settle, node.deadlines.next)
+        started = False
         try:
             await node.broker.start(node.receive)
+            started = True
             async with anyio.create_task_group() as tasks:
                 node.tasks = tasks
                 tasks.start_soon(node.keep_departing)
@@ -88,7 +90,8 @@ class Life:
                 await node.do_steps()
                 await self._courier.finish(_LAST_SECONDS)
                 await self._courier.close()
-                await node.broker.close()
+                if started:  # one that refused to is somebody else's
+                    await node.broker.close()
             node.end()
             node.tasks = self._stop = None
 

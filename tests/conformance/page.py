@@ -137,7 +137,8 @@ def _answer(row: Mapping[str, str], run: Run, known: Mapping[str, Feature]) -> s
 
 def _others() -> Iterator[str]:
     yield "## Who is not run\n"
-    yield "The frames and requests of these are played, with their quirks, in `tests/integration/test_quirks.py`.\n"
+    yield "The frames and requests of these are played, with their quirks, in `tests/integration/test_quirks.py`"
+    yield "and `tests/integration/test_server_quirks.py`.\n"
     yield "| client | why |"
     yield "|---|---|"
     for client in tomllib.loads(UNREACHABLE.read_text())["client"]:

@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import anyio
 import pytest
 
-from relay import App, BrokerUnavailable, Hub, api
+from relay import App, BrokerUnavailable, Hub, UsageError, api
 from relay.cluster.broker import Envelope
 from relay.cluster.directory import Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.cluster.local import LocalBroker, LocalDirectory
@@ -260,3 +260,22 @@ async def test_whoever_subscribes_while_nothing_can_be_recalled_gets_a_cache_mis
         assert [record.getMessage() for record in caplog.records] == ["the last event cannot be recalled"]
         with pytest.raises(BrokerUnavailable):
             await hub.channel("cache-bus", info=["cache"])
+
+
+class Taken(LocalBroker):
+    """In use already: a second hub was given the cluster of the first."""
+
+    closed = False
+
+    async def start(self, receive: Callable[[Envelope], None]) -> None:
+        raise UsageError("in use already")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_broker_that_refuses_to_start_is_not_closed():
+    broker = Taken()
+    with pytest.raises(UsageError, match="in use already"):
+        await Hub(APP, broker=broker).run()
+    assert not broker.closed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -71,10 +71,10 @@ class _Client(Client):
     taken in waits in the socket; where that is too much NATS ends the connection, and we notice.
     """
 
-    arrive: Callable[[Delivery], None]
+    arrive: Callable[[int, Delivery], None]
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        self.arrive(Delivery(subject.decode(), reply.decode(), bytes(data), bytes(headers or b"")))
+        self.arrive(sid, Delivery(subject.decode(), reply.decode(), bytes(data), bytes(headers or b"")))
 
 
 class Link:
@@ -94,6 +94,7 @@ class Link:
         self._waiting: set[asyncio.Future[Delivery]] = set()
         self._count = 0
         self._subscriptions: dict[str, Any] = {}
+        self._taking: dict[int, Callable[[Delivery], None]] = {}
         self.open = False
 
     async def connect(self, servers: list[str], *, no_echo: bool) -> None:
@@ -182,10 +183,21 @@ class Link:
         """The answer of whoever serves ``subject``. Raises :class:`BrokerUnavailable`."""
         return answered(await (await self.send(subject, data, headers)))
 
-    def expect(self, arrived: Callable[[Delivery], None]) -> tuple[str, Callable[[], None]]:
-        """A subject of one's own on which messages arrive, and how to end it."""
-        token = self._expect(arrived)
-        return f"{self._inbox}.{token}", lambda: self._asked.pop(token, None) and None
+    async def take(self, arrived: Callable[[Delivery], None]) -> tuple[str, Callable[[], Awaitable[None]]]:
+        """A subject of one's own, for all that comes on it, whatever subject it was sent to first; and how to end it."""
+        self._check()
+        self._count += 1
+        subject = f"{self._inbox}.{self._count}.all"
+        subscription: Any = await self._client.subscribe(subject)
+        number = subscription._id  # noqa: SLF001 - by which messages come
+        self._taking[number] = arrived
+
+        async def end() -> None:
+            del self._taking[number]
+            if self.open:
+                await subscription.unsubscribe()
+
+        return subject, end
 
     async def close(self) -> None:
         """End the connection; what is under way fails, and ``lost`` is not called."""
@@ -202,9 +214,11 @@ class Link:
         self._asked[token] = arrived
         return token
 
-    def _arrive(self, delivery: Delivery) -> None:
+    def _arrive(self, number: int, delivery: Delivery) -> None:
         subject = delivery.subject
-        if subject.startswith(self._inbox) and self._inbox:
+        if number in self._taking:
+            self._taking[number](delivery)
+        elif subject.startswith(self._inbox) and self._inbox:
             arrived = self._asked.get(subject[len(self._inbox) + 1 :])
             if arrived is not None:
                 arrived(delivery)
