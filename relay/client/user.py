@@ -91,9 +91,14 @@ class UserView:
     def __init__(self, client: Client) -> None:
         self.id: str | None = None
         """None while it is not signed in."""
-        self.watchlist = Watchlist(client)
+        self._watchlist = Watchlist(client)
+
+    @property
+    def watchlist(self) -> Watchlist:
+        """Those it watches, as far as the hub told."""
+        return self._watchlist
 
     def lost(self) -> None:
         """The connection is gone: we are nobody until the next sign-in."""
         self.id = None
-        self.watchlist.forget()
+        self._watchlist.forget()
