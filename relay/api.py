@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from relay.app import App
 from relay.errors import BrokerError, HubClosed, RequestError
 from relay.explain import Cause, explain_request, tell
 from relay.hub import ChannelInfo, Hub
@@ -13,7 +16,7 @@ from relay.receipts import Receipt
 async def respond(hub: Hub, request: Request) -> Response:
     """Answer one request: 200 with a JSON object, or the documented status with one line of plain text."""
     try:
-        call = _parsed(hub, request)
+        call = understood(hub, request)
         return await _perform(hub, call)
     except RequestError as error:
         return rest.failure(error)
@@ -23,8 +26,11 @@ async def respond(hub: Hub, request: Request) -> Response:
         return rest.failure(RequestError(503, "The other nodes cannot be asked now: try again later"))
 
 
-def _parsed(hub: Hub, request: Request) -> Call:
-    """What ``request`` asks for; a hub with ``debug`` says more about one that proves nothing."""
+def understood(hub: Hub, request: Request) -> Call:
+    """What ``request`` asks for; a hub with ``debug`` says more about one that proves nothing.
+
+    Raises :class:`RequestError`.
+    """
     now = hub.clock.time()
     try:
         return rest.parse(request, hub.app_of, now, hub.charge)
@@ -50,9 +56,23 @@ async def _perform(hub: Hub, call: Call) -> Response:
             return rest.ok({"users": [{"id": member.id} for member in members]})
         case rest.GetStats():
             return rest.ok(await _stats(hub, call))
+        case rest.GetTotals():
+            return rest.ok(numbers(hub, call.app))
+        case rest.ReadFacts():  # never ends, so it is no Response: see relay_transports.aiohttp.operations
+            raise RequestError(501, "This server cannot stream facts")
         case rest.Terminate():
             await hub.terminate_user_connections(call.user_id, app=call.app)
             return rest.ok({})
+
+
+def numbers(hub: Hub, app: App) -> dict[str, object]:
+    """What ``app`` holds on this node right now, and what happened to it there; JSON names codes by strings."""
+    return {
+        "id": app.id,
+        "stats": msgspec.structs.asdict(hub.stats(app=app)),
+        "totals": msgspec.structs.asdict(hub.totals(app=app))
+        | {"closed": {"none" if code is None else str(code): n for code, n in hub.totals(app=app).closed.items()}},
+    }
 
 
 def _triggered(call: rest.Trigger, receipts: list[Receipt]) -> dict[str, object]:

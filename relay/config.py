@@ -27,6 +27,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """PEM file with the certificate's private key."""
     fallbacks: bool = True
     """Whether clients that cannot use WebSockets are served over HTTP, below ``/pusher`` (protocol 9)."""
+    max_fallback_sessions: int = 10_000
+    """Such clients at once in each process; one more is closed with 4100."""
     debug: bool = False
     """Whether refusals say why exactly. What they say helps an attacker too: never in production."""
     workers: int = 1
@@ -35,12 +37,21 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """URL of the engine that links this hub to other nodes: ``redis://HOST:PORT`` or ``nats://HOST:PORT``."""
     metrics: bool | None = None
     """Whether ``/metrics`` is served, for Prometheus; None: where the ``prometheus`` extra is installed."""
+    console_token: str | None = None
+    """What opens ``/console``; None: there is no console. ``RELAY_CONSOLE_TOKEN`` in the environment is read too."""
     drain: float = 10.0
     """Seconds over which clients are sent away when the server ends, so that they do not all come back at once."""
     forwarded_from: tuple[str, ...] = ()
     """Proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` count: addresses, networks, or ``unix``."""
     max_connections_per_address: int | None = None
     """Connections at once from one remote address; one more is closed with 4004. None: no bound."""
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "console_token"}
+        token = None if self.console_token is None else "***"
+        return (
+            f"ServerConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())}, console_token={token!r})"
+        )
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -66,6 +66,10 @@ class Courier:
             post.cancel()
         self._posts, self._unsubscribe = {}, []
 
+    def waiting(self, app: App) -> int:
+        """How many events wait for a receiver of ``app``, counted once for each."""
+        return sum(post.schedule.waiting for post in self._posts.get(app.id, ()))
+
     async def finish(self, seconds: float) -> None:
         """Send everything that waits, whether it is due or not, once, and for at most so many ``seconds`` of real time;
         the rest is given up.
@@ -132,7 +136,8 @@ class Courier:
             while (request := await self._next(post)) is not None:
                 answer = Answer(None, "the attempt was interrupted")
                 try:
-                    answer = await _attempt(sender, request)
+                    send, spans = partial(_attempt, sender), self._node.spans
+                    answer = await (send(request) if spans is None else spans.send(post.app, request, send))
                 finally:
                     schedule.answered(answer, clock.now(), clock.time())
                     self._tell(post)

@@ -27,7 +27,7 @@ async def drain(node: Node, over: float) -> None:
     """
     connections = [one for tenant in node.tenants for one in tenant.connections.values()]
     done = anyio.Event()
-    _send_away(node, connections, schedule(len(connections), over), done)
+    _send_away(node, connections, schedule(len(connections), over), done, node.clock.now())
     await done.wait()
     await node.settle()
 
@@ -40,13 +40,16 @@ def schedule(count: int, over: float) -> list[int]:
     return [after - before for before, after in itertools.pairwise(ends)]
 
 
-def _send_away(node: Node, connections: Sequence[Connection], sizes: list[int], done: anyio.Event) -> None:
-    """Close the first group now, the others one step after the other."""
+def _send_away(node: Node, connections: Sequence[Connection], sizes: list[int], done: anyio.Event, due: float) -> None:
+    """Close the first group now, which was ``due`` then; the others one step after the other. A loop that is late at
+    one step is no later at the next, so that the window holds.
+    """
     here, rest = connections[: sizes[0]], connections[sizes[0] :]
     for connection in here:
         connection.close(CloseCode.RECONNECT, "Please reconnect immediately")
     if not rest:
         done.set()
         return
-    again: Callable[[], None] = lambda: _send_away(node, rest, sizes[1:], done)  # noqa: E731
-    node.call_at(node.clock.now() + _STEP, again)
+    due += _STEP
+    again: Callable[[], None] = lambda: _send_away(node, rest, sizes[1:], done, due)  # noqa: E731
+    node.call_at(due, again)

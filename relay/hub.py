@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +21,7 @@ from relay.connection import Authorize, Connection, turn_away
 from relay.errors import CloseCode, Disconnect, RateLimited, UsageError
 from relay.facts import Journal
 from relay.hearing import Hearing
-from relay.metrics import Stats, Totals
+from relay.metrics import ConnectionInfo, Stats, Totals
 from relay.node import Node
 from relay.protocol import authorization, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info, encrypted
@@ -27,6 +29,7 @@ from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
 from relay.publishing import publish_event, send_on
 from relay.receipts import Receipt
+from relay.spans import Spans
 from relay.transport import Transport
 
 if TYPE_CHECKING:
@@ -135,9 +138,7 @@ class Hub(Hearing):
         :class:`Disconnect` is raised; there is nothing left to do then but to let the transport close.
         """
         try:
-            if (
-                not self.running or self._draining
-            ):  # not 42xx: pusher-js would come back without a pause (protocol rule 6)
+            if not self.running or self.draining:  # not 42xx: pusher-js would not pause (protocol rule 6)
                 raise Disconnect("Not accepting connections now", CloseCode.OVER_CAPACITY)
             return self._node.admit(key, transport, protocol, secure=secure, authorize=authorize, origin=origin)
         except Disconnect as disconnect:
@@ -175,7 +176,16 @@ class Hub(Hearing):
         """Publish events that were checked already, in order; what ``trigger`` and the REST API end in."""
         tenant = self._tenant(app)
         with self._node.in_flight:
+            if (spans := self._node.spans) is not None:
+                traced = partial(publish_event, self._node, tenant)
+                return [await spans.publish(tenant.app, event, traced) for event in events]
             return [await publish_event(self._node, tenant, event) for event in events]
+
+    def trace(self, spans: Spans | None) -> None:
+        """Let ``spans`` go round every publish and every webhook from now on; :func:`relay.tracing.trace` does so with
+        OpenTelemetry.
+        """
+        self._node.spans = spans
 
     async def send_to_user(self, user_id: str, event: str, data: object, *, app: App | str | None = None) -> Receipt:
         """Publish to every connection signed in as ``user_id`` that listens (protocol 4.2)."""
@@ -274,8 +284,26 @@ class Hub(Hearing):
 
     def totals(self, *, app: App | str | None = None) -> Totals:
         """What happened on this node since the hub was made, for one App or all."""
+        if app is not None:
+            return self._find(app).totals + Totals()
+        return sum((tenant.totals for tenant in self._node.tenants), self._node.totals)
+
+    def online_here(self, *, app: App | str | None = None) -> int:
+        """How many users are online through this node, for one App or all, those included whose grace is not over. One
+        who is online through two nodes counts on both.
+        """
         tenants = self._node.tenants if app is None else [self._find(app)]
-        return sum((tenant.totals for tenant in tenants), Totals())
+        return sum(tenant.seats.present() for tenant in tenants)
+
+    def connections(self, *, limit: int = 10_000, app: App | str | None = None) -> list[ConnectionInfo]:
+        """The connections of an App on this node, those that are here longest first; at most ``limit`` of them."""
+        there = self._find(app).connections.values()
+        return [invariants.connection_info(one) for one in islice(there, limit)]
+
+    def connection(self, socket_id: str, *, app: App | str | None = None) -> ConnectionInfo | None:
+        """One connection, if it is on this node."""
+        found = self._find(app).connections.get(socket_id)
+        return None if found is None else invariants.connection_info(found)
 
     def check(self) -> list[str]:
         """What is inconsistent between the registries, in words; empty when all is sound."""

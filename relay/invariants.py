@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from relay import users
 from relay.cluster.local import LocalDirectory
-from relay.metrics import Stats
+from relay.metrics import ConnectionInfo, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from relay.connection import Connection
     from relay.node import Node, Tenant
 
 
@@ -22,6 +23,17 @@ def stats(tenant: Tenant) -> Stats:
         subscriptions=sum(len(channel.transports) for channel in tenant.channels),
         users=len(tenant.users),
         lost=tenant.lost,
+    )
+
+
+def connection_info(connection: Connection) -> ConnectionInfo:
+    """What the registries say about one connection."""
+    session = connection.session
+    return ConnectionInfo(
+        connection.socket_id,
+        None if session.user is None else session.user.user_id,
+        connection.transport.backlog,
+        tuple(name for name, subscription in session.subscriptions.items() if not subscription.joining),
     )
 
 

@@ -33,7 +33,8 @@ class Life:
         self._stop: anyio.Event | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._detach: Callable[[], None] = lambda: None
-        self._draining = False
+        self._drained: anyio.Event | None = None
+        """Set when those who are here when a drain begins are gone."""
         self._courier = Courier(node)
 
     def send_webhooks(self, sender: Sender) -> None:
@@ -50,6 +51,11 @@ class Life:
         """Who brings webhooks to their receivers, if anybody does."""
         return self._courier.sender
 
+    def webhooks_waiting(self, app: App | str | None = None) -> int:
+        """How many events have not been taken by a receiver of webhooks yet, for one App or all."""
+        tenants = self._node.tenants if app is None else [self._find(app)]
+        return sum(self._courier.waiting(tenant.app) for tenant in tenants)
+
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Be alive until ``close`` is called, then close the clients with 4200 and finish what is under way.
 
@@ -59,7 +65,7 @@ class Life:
             raise UsageError("this hub runs already")
         node = self._node
         self._courier.start()
-        self._stop, self._draining = anyio.Event(), False
+        self._stop, self._drained = anyio.Event(), None
         detach = node.clock.attach(node.settle, node.deadlines.next)
         started = False
         try:
@@ -113,19 +119,28 @@ class Life:
 
         From the first moment on this node is not ready, and whoever comes is closed with 4100: a 42xx code would make
         pusher-js come back without a pause (protocol rule 6). Verbs work on, and who is still here gets what is
-        published. Returns when all are gone and nothing is under way; ``close`` is still to be called.
+        published. Returns when all are gone and nothing is under way; ``close`` is still to be called. Called once more
+        it waits for the same. Raises :class:`UsageError` for an ``over`` below 0.
         """
-        if not self.running or self._draining:
+        if not over >= 0:
+            raise UsageError(f"over should be a number of seconds from 0 on, got {over!r}")
+        if not self.running:
             return
-        self._draining = True
+        if self._drained is not None:
+            await self._drained.wait()
+            return
+        drained = self._drained = anyio.Event()
         node = self._node
-        node.journal.record(Draining(app="", time=node.clock.time(), connections=node.connections, over=over))
-        await drain(node, over)
+        try:
+            node.journal.record(Draining(app="", time=node.clock.time(), connections=node.connections, over=over))
+            await drain(node, over)
+        finally:
+            drained.set()
 
     @property
     def draining(self) -> bool:
         """Whether clients are being sent away, or were."""
-        return self.running and self._draining
+        return self.running and self._drained is not None
 
     def readiness(self) -> Readiness:
         """Whether this node wants new clients, and if not, why."""
@@ -142,7 +157,7 @@ class Life:
         if self._stop is not None:
             raise UsageError("this hub runs already")
         self._courier.start()
-        self._stop = anyio.Event()
+        self._stop, self._drained = anyio.Event(), None
         run_now(self._node.broker.start(self._node.receive))
         self._detach = self._node.clock.attach(self._node.settle, self._node.deadlines.next)
 

@@ -27,11 +27,22 @@ class Stats(msgspec.Struct, frozen=True):
         )
 
 
+class ConnectionInfo(msgspec.Struct, frozen=True):
+    """One connection on this node: as whom it is signed in, how many bytes wait for it, which channels it is in."""
+
+    socket_id: str
+    user_id: str | None
+    backlog: int
+    channels: tuple[str, ...]
+
+
 class Totals(msgspec.Struct):
     """What happened to one App (or all) on this node since the hub was made, counted from its facts.
 
     ``delivered`` counts events of application code, once for each client that they were queued for; ``closed`` has the
-    codes that clients were closed with, None standing for those that went by themselves.
+    codes that clients were closed with, None standing for those that went by themselves. ``webhook_requests`` and the
+    ``webhook_events`` in them were taken by their receivers, ``webhooks_given_up`` counts events that never were;
+    ``webhook_attempts`` is known when a request is over. ``broker_losses`` are of no App: only the sum has them.
     """
 
     connected: int = 0
@@ -43,6 +54,11 @@ class Totals(msgspec.Struct):
     cache_misses: int = 0
     slow_consumers: int = 0
     lost: int = 0
+    webhook_requests: int = 0
+    webhook_events: int = 0
+    webhook_attempts: int = 0
+    webhooks_given_up: int = 0
+    broker_losses: int = 0
     closed: dict[int | None, int] = msgspec.field(default_factory=dict)
 
     def __add__(self, other: Totals) -> Totals:
@@ -73,6 +89,20 @@ class Totals(msgspec.Struct):
                 self.slow_consumers += 1
             case facts.EventsLost():
                 self.lost += fact.count
+            case _:
+                self._note_other_programs(fact)
+
+    def _note_other_programs(self, fact: Fact) -> None:
+        match fact:
+            case facts.WebhookDelivered():
+                self.webhook_requests += 1
+                self.webhook_events += fact.events
+                self.webhook_attempts += fact.attempts
+            case facts.WebhookGivenUp():
+                self.webhooks_given_up += fact.events
+                self.webhook_attempts += fact.attempts
+            case facts.BrokerLost():
+                self.broker_losses += 1
 
 
 _NUMBERS = tuple(name for name in Totals.__struct_fields__ if name != "closed")

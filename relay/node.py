@@ -39,6 +39,7 @@ from relay.protocol import messages
 from relay.protocol.session import Session, accept
 from relay.publishing import deliver, hear
 from relay.seats import Seats
+from relay.spans import Spans
 from relay.transport import Transport
 from relay.watching import Watching
 
@@ -149,6 +150,10 @@ class Node:
         self.directory = directory
         self.clock = clock
         self.journal = Journal()
+        self.totals = Totals()
+        """What happened to no App in particular."""
+        self.spans: Spans | None = None
+        """Whoever traces what happens here, if anybody does."""
         self.deadlines: Deadlines[Connection | Timer] = Deadlines()
         self.in_flight = InFlight()
         self.tasks: anyio.abc.TaskGroup | None = None
@@ -374,6 +379,8 @@ class Node:
     def _count(self, fact: Fact) -> None:
         if (tenant := self.by_id.get(fact.app)) is not None:
             tenant.totals.note(fact)
+        elif not fact.app:
+            self.totals.note(fact)
 
     def _new_socket_id(self, tenant: Tenant) -> str:
         while True:

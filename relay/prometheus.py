@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 try:
@@ -15,12 +15,13 @@ except ImportError as error:
 from prometheus_client import generate_latest
 
 from relay.hub import Hub
+from relay.metrics import Stats, Totals
 
 _GAUGES: Final = {
     "connections": "Clients connected to this node",
     "channels": "Channels with a subscriber on this node",
     "subscriptions": "Subscriptions on this node",
-    "users": "Users signed in on this node",
+    "users": "Users signed in on this node, by connections that are open",
 }
 """Fields of Stats."""
 
@@ -34,8 +35,12 @@ _COUNTERS: Final = {
     "cache_misses": ("cache_misses", "Subscribes to a cache channel that had nothing to replay"),
     "slow_consumers": ("slow_consumers", "Clients disconnected since they did not read"),
     "lost": ("events_lost", "Events that slow clients lost"),
+    "webhook_requests": ("webhook_requests", "Webhooks that a receiver took, whatever the number of events in them"),
+    "webhook_events": ("webhook_events_delivered", "Events in webhooks that a receiver took"),
+    "webhooks_given_up": ("webhook_events_given_up", "Events that a receiver of webhooks will never be told"),
+    "webhook_attempts": ("webhook_attempts", "Attempts it took to send webhooks that were taken or given up"),
 }
-"""Fields of Totals, with their names here."""
+"""Fields of Totals, with their names here, which end in ``_total`` in a scrape."""
 
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPEN: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -59,11 +64,20 @@ class HubCollector(Collector):
         hub = self._hub
         stats = {app.id: hub.stats(app=app) for app in hub.apps}
         totals = {app.id: hub.totals(app=app) for app in hub.apps}
+        yield from self._of_apps(stats, totals)
+        yield from self._of_node()
+
+    def _of_apps(
+        self, stats: Mapping[str, Stats], totals: Mapping[str, Totals]
+    ) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        hub = self._hub
         for field, told in _GAUGES.items():
             gauge = GaugeMetricFamily(f"relay_{field}", told, labels=["app"])
             for app, values in stats.items():
                 gauge.add_metric([app], getattr(values, field))
             yield gauge
+        yield _gauge("users_online", "Users online through this node", stats, lambda app: hub.online_here(app=app))
+        yield _gauge("webhook_events_waiting", "Events that no receiver took yet", stats, hub.webhooks_waiting)
         for field, (name, told) in _COUNTERS.items():
             counter = CounterMetricFamily(f"relay_{name}", told, labels=["app"])
             for app, total in totals.items():
@@ -78,11 +92,32 @@ class HubCollector(Collector):
             for code, count in total.closed.items():
                 closed.add_metric([app, "none" if code is None else str(code)], count)
         yield closed
+
+    def _of_node(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        state = self._hub.readiness()
+        yield GaugeMetricFamily("relay_ready", "Whether this node wants clients: 1 or 0", value=float(state.ready))
         yield GaugeMetricFamily(
-            "relay_ready", "Whether this node wants clients: 1 or 0", value=float(hub.readiness().ready)
+            "relay_draining", "Whether this node sends its clients away: 1 or 0", value=float(state.draining)
+        )
+        yield GaugeMetricFamily(
+            "relay_broker_up",
+            "Whether this node hears what other nodes send, or has none: 1 or 0",
+            value=float(state.broker != "lost"),
+        )
+        yield CounterMetricFamily(
+            "relay_broker_losses",
+            "How often this node stopped hearing other nodes",
+            value=self._hub.totals().broker_losses,
         )
         if self._lag is not None:
             yield GaugeMetricFamily("relay_loop_lag_seconds", "How late the event loop is", value=self._lag())
+
+
+def _gauge(name: str, told: str, apps: Iterable[str], measure: Callable[[str], float]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(f"relay_{name}", told, labels=["app"])
+    for app in apps:
+        gauge.add_metric([app], measure(app))
+    return gauge
 
 
 def exposition(collector: HubCollector, accept: str = "") -> tuple[bytes, str]:

@@ -88,6 +88,10 @@ class Seats:
         """How many connections of this node hold ``place``."""
         return len(self._places.get(place, ()))
 
+    def present(self) -> int:
+        """How many users are online through this node, those too whose connections all linger."""
+        return sum(place.kind is Kind.PRESENT for place in self._places)
+
     def linger(self, socket_id: str, cancel: Callable[[], None]) -> None:
         """A connection that has places is gone; ``cancel`` takes the end of its grace back."""
         self._sitters[socket_id].cancel = cancel

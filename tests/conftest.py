@@ -2,12 +2,17 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+
+from relay import App, Hub
+from tests.soundness import problems_of
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -47,6 +52,28 @@ def loop_is_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with blockbuster_ctx(["relay", "relay_transports"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def every_hub_is_sound(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test after which a hub it made contradicts itself: its registries each other, or its counts the facts.
+
+    Hubs that run in another thread are left alone, and those of tests that break one on purpose, marked `unsound_hub`.
+    """
+    made: list[Hub] = []
+    build = Hub.__init__
+
+    def noted(hub: Hub, *apps: App, **options: Any) -> None:
+        build(hub, *apps, **options)
+        if threading.current_thread() is threading.main_thread():
+            made.append(hub)
+
+    monkeypatch.setattr(Hub, "__init__", noted)
+    yield
+    if request.node.get_closest_marker("unsound_hub"):
+        return
+    problems = [problem for hub in made for problem in problems_of(hub)]
+    assert problems == []
 
 
 @pytest.fixture(scope="session")

@@ -91,12 +91,16 @@ class Bench:
         each: int = 1,
         stalled: int = 0,
         options: dict[str, object] | None = None,
+        core: int = 0,
     ) -> Iterator[World]:
-        """A server with its subscribers (see harness/load.py), for the time of the block."""
+        """A server with its subscribers (see harness/load.py), for the time of the block.
+
+        ``core`` 1 puts the server on the core of everything else, where another one has the first.
+        """
         peer = _find(name)
         assert isinstance(peer, Peer)
         with ExitStack() as stack:
-            server = stack.enter_context(running(peer.command(cores()[0], self.found.loop, options or {})))
+            server = stack.enter_context(running(peer.command(cores()[core], self.found.loop, options or {})))
             where = json.loads(server.line())
             audience = stack.enter_context(
                 load.sinks(

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from benchmarks.harness.results import Results, Samples
 
-OURS: Final = frozenset({"relay_hub", "relay_serve"})
+OURS: Final = frozenset({"relay_hub", "relay_serve", "relay_node"})
 YARDSTICKS: Final = frozenset({"floor", "floor_c", "bare_rest"})
 """Peers that are no servers: what could be reached at best."""
 
@@ -86,6 +86,19 @@ LAYOUT: Final[Mapping[str, Sequence[Panel]]] = {
     "channels": (Panel("one event to each channel, or as many to one channel", "(?P<row>.+)"),),
     "client_events": (Panel("one client to 1,000 others", "client events, (?P<row>.+)"),),
     "presence": (Panel("one join and leave", "(?P<row>.+)"),),
+    "cluster": (
+        Panel(
+            "20,000 deliveries a second, published on",
+            "20,000 a second, published on (?P<row>the same node|another node)" + _PERCENTILE,
+            "ranges",
+        ),
+        Panel("fan-out to 1,000: the busiest worker", "fan-out, (?P<row>.+)"),
+        Panel("publishes of one node", "publishes, (?P<row>.+)", more_is_better=True),
+        Panel("joins of one node", "joins, (?P<row>.+)", more_is_better=True),
+        Panel("CPU of one", "(?P<row>a .+: (?:a node|Redis))"),
+        Panel("an event on another node", "on another node, (?P<row>.+)"),
+        Panel("memory of Redis for one", "memory, (?P<row>.+)"),
+    ),
     "flush": (
         Panel(
             "what it buys",

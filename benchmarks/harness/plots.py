@@ -21,6 +21,7 @@ RELAY: Final = "#d1490c"
 COLOURS: Final = {
     "relay_hub": RELAY,
     "relay_serve": RELAY,
+    "relay_node": RELAY,
     "floor_c": "#111111",
     "floor": "#666666",
     "bare_rest": "#666666",
@@ -79,7 +80,7 @@ def draw(grids: Sequence[Grid], stem: Path) -> list[Path]:
         for at, grid in enumerate(others, math.ceil(len(lines) / 2)):
             axes = whole.add_subplot(places[at, :])
             (_ranges if grid.panel.kind == "ranges" else _bars)(axes, grid)
-        return _save(whole, stem)
+        return save(whole, stem)
 
 
 def draw_standings(compared: Sequence[tuple[str, float]], stem: Path) -> list[Path]:
@@ -105,14 +106,15 @@ def draw_standings(compared: Sequence[tuple[str, float]], stem: Path) -> list[Pa
         axes.set_title("\u25cf Relay is ahead", color=RELAY)
         axes.set_title("Relay is behind \u25c6", loc="right", color="#332288")
         axes.set_xlabel("times the best other server, less is better for Relay", color="#555555")
-        return _save(whole, stem)
+        return save(whole, stem)
 
 
 def _height(grid: Grid) -> float:
     return 1.0 + _ROW * len(grid.rows)
 
 
-def _save(whole: Figure, stem: Path) -> list[Path]:
+def save(whole: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and as SVG, the same bytes for the same figure."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, svg = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".svg")
     whole.savefig(png, dpi=120, metadata={"Software": None})

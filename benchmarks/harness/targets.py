@@ -198,6 +198,49 @@ def _growth() -> Sequence[Target]:
     )
 
 
+def _cluster() -> Sequence[Target]:
+    paced, node = "20,000 a second, published on {}, p99", "relay_node"
+    carried, foreign = "on another node, of a channel it carries", "on another node, of a channel it does not carry"
+    return (
+        Target(
+            "20,000 deliveries a second published on another node: p99",
+            "at most 5 ms more than on the same node",
+            more("cluster", paced.format("another node"), paced.format("the same node"), node),
+            5.0,
+            at_most=True,
+            shown="{:z.1f} ms",
+        ),
+        at_least(
+            "two workers' fan-out, by the CPU of the busier one",
+            1.7,
+            "one worker's",
+            ratio("cluster", "fan-out, one worker", node, node, "fan-out, two workers"),
+        ),
+        Target(
+            "one node publishes through Redis, 64 under way",
+            "at least 10,000 a second",
+            value("cluster", "publishes, 64 under way", node),
+            1e4,
+            at_most=False,
+            shown="{:,.0f}",
+        ),
+        Target(
+            "one node's joins of presence channels with 20 members, 64 under way",
+            "at least 3,000 a second",
+            value("cluster", "joins, presence channels of 20 members", node),
+            3e3,
+            at_most=False,
+            shown="{:,.0f}",
+        ),
+        at_most(
+            "an event of a channel that a node does not carry: its CPU",
+            0.1,
+            "one that it carries",
+            ratio("cluster", foreign, node, node, carried),
+        ),
+    )
+
+
 def _slow() -> Sequence[Target]:
     targets = []
     for policy in ("disconnect", "drop_oldest", "latest_only"):
@@ -262,6 +305,7 @@ TARGETS: Final[Sequence[Target]] = (
     *_rest(),
     *_connections(),
     *_growth(),
+    *_cluster(),
     *_slow(),
     *_inprocess(),
 )

@@ -24,7 +24,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,13 @@ class Peer(abc.ABC):
     def lost(self) -> int:
         """Events that slow subscribers lost, where that is known."""
         return 0
+
+    async def end(self) -> None:  # noqa: B027 - most have nothing to do
+        """The process is about to end, in whatever state it is."""
+
+    def orders(self) -> Mapping[str, Callable[[dict[str, Any]], Awaitable[dict[str, float]]]]:
+        """What this peer alone can be told to do."""
+        return {}
 
 
 class Program(Peer):
@@ -244,6 +251,8 @@ async def obey(peer: Peer, line: str) -> dict[str, float]:
     order = json.loads(line)
     if order["do"] == "cpu":
         return {"cpu": peer.cpu(), "lost": peer.lost()}
+    if (own := peer.orders().get(order["do"])) is not None:
+        return await own(order)
     act = _ORDERS[order["do"]]
     padding["size"] = order.get("size", 40)
     return await act(peer, order, Arrivals(order["counters"]))
@@ -266,8 +275,7 @@ async def serve(peer: Peer) -> None:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             print(json.dumps(await obey(peer, line)), flush=True)
     finally:
-        if isinstance(peer, Program):
-            await peer.end()
+        await peer.end()
 
 
 def describe(peer: Peer) -> dict[str, object]:

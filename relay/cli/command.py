@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from relay.cli.engines import cluster_of
 from relay.cli.options import configuration
 from relay.cli.parser import build_parser
+from relay.cli.remote import run_remote
 from relay.cli.serving import serve_application
 from relay.cli.workers import LIFELINE
 from relay.config import Config
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:  # argparse would repeat the value beside it, which may be a secret
         parser.error(_told(unknown[0].partition("=")[0], _flags(parser)))
     try:
+        if options.command != "serve":
+            return run_remote(options)
         return _serve(configuration(options))
     except UsageError as error:
         print(f"relay: {error}", file=sys.stderr)
@@ -58,7 +61,7 @@ def _serve(config: Config) -> int:
     try:
         from aiohttp import web
 
-        from relay_transports.aiohttp import add_health, add_metrics, setup
+        from relay_transports.aiohttp import add_console, add_health, add_metrics, setup
     except ImportError as error:
         raise UsageError(f"'relay serve' needs the aiohttp extra: pip install 'relay-hub[aiohttp]' ({error})") from None
     application, server = web.Application(), config.server
@@ -70,6 +73,14 @@ def _serve(config: Config) -> int:
     if server.metrics is not False:
         with suppress(UsageError) if server.metrics is None else nullcontext():
             add_metrics(application, hub, prefix=server.prefix, lag=lag)
+    if server.console_token is not None:
+        add_console(
+            application,
+            hub,
+            token=server.console_token,
+            prefix=server.prefix,
+            forwarded_from=server.forwarded_from,
+        )
     setup(
         application,
         hub,
@@ -79,6 +90,7 @@ def _serve(config: Config) -> int:
         max_connections_per_address=server.max_connections_per_address,
         drain_over=server.drain,
         fallbacks=server.fallbacks,
+        max_fallback_sessions=server.max_fallback_sessions,
     )
     ids = ", ".join(app.id for app in config.apps)
     return serve_application(application, server, f"apps: {ids}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 import msgspec
 
@@ -24,6 +25,8 @@ def configuration(options: argparse.Namespace) -> Config:
     apps = tuple(msgspec.structs.replace(app, **_given(options, _SETTINGS)) for app in config.apps)
     flags = _given(options, ServerConfig.__struct_fields__)
     server = msgspec.structs.replace(config.server, **flags)
+    if server.console_token is None and (token := os.environ.get("RELAY_CONSOLE_TOKEN")):
+        server = msgspec.structs.replace(server, console_token=token)
     server.check()
     return Config(server, apps)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relay import __version__
 from relay.backlog import POLICIES
+from relay.cli.remote import add_remote
 from relay.endpoint import WebhookEndpoint
 from relay.errors import UsageError
 
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--secret", help="the App's secret")
     _add_listening(serve.add_argument_group("where it listens, and to whom"))
     _add_settings(serve.add_argument_group("settings of every App"))
+    add_remote(commands)
     bench = commands.add_parser("bench", add_help=False, help="measure Relay beside its peers, in a checkout of Relay")
     bench.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser
@@ -89,11 +91,15 @@ def _add_listening(group: argparse._ArgumentGroup) -> None:
     trusted = "a proxy whose X-Forwarded-For and X-Forwarded-Proto count: an address, a network, or 'unix'; repeatable"
     fallbacks = "serve clients that cannot use WebSockets over HTTP, below /pusher (default: yes)"
     group.add_argument("--fallbacks", action=argparse.BooleanOptionalAction, default=None, help=fallbacks)
+    over_http = "clients over HTTP at once; one more is closed with 4100 (default: 10000)"
+    group.add_argument("--max-fallback-sessions", type=_count, metavar="CLIENTS", help=over_http)
     group.add_argument("--workers", type=_count, metavar="N", help="processes that share the address (default: 1)")
     cluster = "engine that links this hub to other nodes: redis://HOST:PORT or nats://HOST:PORT"
     group.add_argument("--cluster", metavar="URL", help=cluster)
     metrics = "serve /metrics, for Prometheus (default: where the prometheus extra is installed)"
     group.add_argument("--metrics", action=argparse.BooleanOptionalAction, default=None, help=metrics)
+    console = "serve /console to whoever has this token; RELAY_CONSOLE_TOKEN hides it from others on this machine"
+    group.add_argument("--console-token", metavar="TOKEN", help=console)
     drain = "over which clients are sent away at the end (default: 10)"
     group.add_argument("--drain", type=partial(_seconds, most=3600), metavar="SECONDS", help=drain)
     debug = "tell clients and callers why exactly they were refused; never where strangers can see it"

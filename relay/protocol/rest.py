@@ -87,6 +87,20 @@ class GetStats(msgspec.Struct, frozen=True):
     channel: str
 
 
+class GetTotals(msgspec.Struct, frozen=True):
+    """What the App holds on this node, and what happened to it. Relay's own."""
+
+    app: App
+
+
+class ReadFacts(msgspec.Struct, frozen=True):
+    """What happens to the App from now on, line by line; ``kinds`` and ``channel`` choose. Relay's own."""
+
+    app: App
+    kinds: tuple[str, ...]
+    channel: str | None
+
+
 class Terminate(msgspec.Struct, frozen=True):
     """Close the connections of a signed-in user."""
 
@@ -94,7 +108,7 @@ class Terminate(msgspec.Struct, frozen=True):
     user_id: str
 
 
-Call = Trigger | ListChannels | GetChannel | GetUsers | GetStats | Terminate
+Call = Trigger | ListChannels | GetChannel | GetUsers | GetStats | GetTotals | ReadFacts | Terminate
 
 
 def ok(body: object, status: int = 200) -> Response:
@@ -254,6 +268,14 @@ def _get_stats(given: _Arguments) -> Call:
     return GetStats(given.app, given.channel)
 
 
+def _get_totals(given: _Arguments) -> Call:
+    return GetTotals(given.app)
+
+
+def _read_facts(given: _Arguments) -> Call:
+    return ReadFacts(given.app, words(given.query.get("type")), given.query.get("channel") or None)
+
+
 def _terminate(given: _Arguments) -> Call:
     return Terminate(given.app, given.parameters["user_id"])
 
@@ -268,6 +290,8 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Route], ...] = tuple(
         ("GET", r"/apps/(?P<app_id>[^/]+)/channels/(?P<channel>[^/]+)/users", _get_users),
         ("GET", r"/apps/(?P<app_id>[^/]+)/channels/(?P<channel>[^/]+)/stats", _get_stats),
         ("POST", r"/apps/(?P<app_id>[^/]+)/channels/(?P<channel>[^/]+)/events", _trigger_legacy),
+        ("GET", r"/apps/(?P<app_id>[^/]+)/stats", _get_totals),
+        ("GET", r"/apps/(?P<app_id>[^/]+)/facts", _read_facts),
         ("POST", r"/apps/(?P<app_id>[^/]+)/users/(?P<user_id>[^/]+)/terminate_connections", _terminate),
         # pusher-http-python 3.3 leaves out the app prefix; the App is that of auth_key (protocol 6.1)
         ("POST", r"/users/(?P<user_id>[^/]+)/terminate_connections", _terminate),
@@ -336,6 +360,11 @@ def _event(app: App, given: object) -> CheckedEvent:
         raise RequestError(400, str(error)) from None
 
 
+def words(text: str | None) -> tuple[str, ...]:
+    """The words of a comma list."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
 def _info(value: object) -> tuple[str, ...]:
     """A comma list; empty means absent (Ruby sends ``info=``)."""
     if value is None or value == "":
@@ -343,6 +372,6 @@ def _info(value: object) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise RequestError(400, f"info must be a comma list, got {type(value).__name__}")
     try:
-        return check_info([part.strip() for part in value.split(",") if part.strip()], INFO)
+        return check_info(words(value), INFO)
     except UsageError as error:
         raise RequestError(400, str(error)) from None

@@ -73,6 +73,11 @@ class Schedule:
         """Whether there is nothing to send, now or later."""
         return not (self._grace or self._queue or self._head)
 
+    @property
+    def waiting(self) -> int:
+        """How many events have not been taken by the receiver: in their grace, queued, or tried in vain until now."""
+        return len(self._grace) + len(self._queue) + (self._head.events if self._head else 0)
+
     def note(self, event: WebhookEvent, now: float, time: float) -> None:
         """Take in what happened; of what is not for this receiver nothing is kept."""
         if not self._may_want(event):

@@ -15,6 +15,7 @@ except ModuleNotFoundError as missing:
 
 from relay_transports.aiohttp.auth import Authorizer
 from relay_transports.aiohttp.client import connect
+from relay_transports.aiohttp.console import add_console
 from relay_transports.aiohttp.embed import HUB, setup, subapp
 from relay_transports.aiohttp.restclient import RestClient, RestReceipt
 from relay_transports.aiohttp.status import add_health, add_metrics
@@ -26,6 +27,7 @@ __all__ = [
     "RestClient",
     "RestReceipt",
     "WebhookSender",
+    "add_console",
     "add_health",
     "add_metrics",
     "connect",

@@ -17,6 +17,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -246,7 +247,8 @@ class BareSocket(SocketTransport, asyncio.Protocol):
         """
         self.write_all()
         if not self._socket.is_closing():
-            self._socket.write_eof()
+            with suppress(OSError):  # it was reset, which the loop is about to tell
+                self._socket.write_eof()
 
     def _leave(self) -> None:
         connection, self._connection = self._connection, None

@@ -14,6 +14,7 @@ from relay.errors import UsageError
 from relay.hub import Hub
 from relay_transports.aiohttp.auth import AuthEndpoint, Authorizer
 from relay_transports.aiohttp.fallbacks import FallbackEndpoint
+from relay_transports.aiohttp.operations import FACTS_PATH, FactsEndpoint
 from relay_transports.aiohttp.peers import Peers, Places
 from relay_transports.aiohttp.rest import RestEndpoint
 from relay_transports.aiohttp.sockjs import SockJsEndpoint
@@ -65,6 +66,8 @@ def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
     check_prefix(prefix)
     if not auth_path.startswith("/") or set(auth_path) & set("{}"):
         raise UsageError(f"auth_path should begin with a slash and have no braces, got {auth_path!r}")
+    if not drain_over >= 0:
+        raise UsageError(f"drain_over should be a number of seconds from 0 on, got {drain_over!r}")
     if authorize is not None and authorize_app is None and len(hub.apps) > 1:
         raise UsageError("this hub has several Apps: say with authorize_app= which one the auth endpoint signs for")
     places = None if max_connections_per_address is None else Places(max_connections_per_address)
@@ -77,6 +80,8 @@ def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
     routes.add_get(f"{prefix}/app/{{key}}", sockets.connect)
     routes.add_get(f"{prefix}/app/{{key}}/{{tail:.*}}", sockets.unknown)
     routes.add_get(f"{prefix}/app/", sockets.unknown)
+    facts = FactsEndpoint(hub)
+    routes.add_get(prefix + FACTS_PATH, facts.get, allow_head=False)  # before the next, which would take it too
     routes.add_route("*", f"{prefix}/apps/{{tail:[\\s\\S]*}}", rest.handle)
     routes.add_route("*", f"{prefix}/users/{{tail:[\\s\\S]*}}", rest.handle)
     if authorize is not None:
@@ -86,8 +91,9 @@ def setup(  # noqa: PLR0913 - each says one thing, and all are keyword-only
         over_http.add_routes(routes, prefix)
         SockJsEndpoint(hub, over_http).add_routes(routes, prefix)
     if alone:
-        routes.add_get("/{tail:.*}", sockets.stray)
+        routes.add_route("*", "/{tail:.*}", sockets.stray)
     _live_with(app, hub, sockets, drain_over)
+    app.on_shutdown.append(facts.goodbye)
     if over_http is not None:
         app.on_shutdown.append(over_http.goodbye)
 

@@ -10,7 +10,7 @@ import asyncio
 import io
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -123,6 +123,28 @@ class Outgoing:
             await self._sleep(pause)
             attempt += 1
         raise PublisherClosed("this REST client is closed")
+
+    async def lines(self, path: str, *, query: Query = (), silence: float) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that goes on, without the empty ones; ``silence`` is how many seconds may pass without
+        any. It never just ends: raises :class:`RequestError` where the host refuses, :class:`HostError` at the end.
+        """
+        signed = signing.sign_rest(self._app, "GET", path, query=query, body=b"", now=self._clock.time())
+        url = URL(f"{self.base}{path}?{questions.escaped(signed)}", encoded=True)
+        connecting = self._patience.timeout
+        timeout = aiohttp.ClientTimeout(total=None, connect=connecting, sock_read=silence)
+        failure: RelayError = Unreachable(f"{self.base} ended its answer")
+        try:
+            async with self._opened().get(url, timeout=timeout, allow_redirects=False) as response:
+                if response.status == 200:
+                    async for line in response.content:
+                        if line := line.strip():
+                            yield line
+                else:
+                    text = _said(await _read(response.content) or b"", signed[-1][1])
+                    failure = _refusal(response.status, text or f"HTTP status {response.status}", None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = _unanswered(error, self.base, connecting)
+        raise failure
 
     async def close(self) -> None:
         """Let go of all connections. Whoever waits for an answer or a next attempt gets an error."""

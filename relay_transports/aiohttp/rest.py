@@ -26,20 +26,20 @@ class RestEndpoint:
         resource = request.match_info.route.resource
         mount = "" if resource is None else resource.canonical.rpartition("/")[0].rpartition("/")[0]
         try:
-            body = await _read(request)
+            body = await read(request)
         except (web.RequestPayloadError, ConnectionError):
-            return _answer(rest.failure(RequestError(400, "The body could not be read to its end")))
+            return answered(rest.failure(RequestError(400, "The body could not be read to its end")))
         if body is None:
             too_large = RequestError(413, f"The body exceeds the allowed maximum ({MAX_BODY} bytes).")
-            return _answer(rest.failure(too_large))
+            return answered(rest.failure(too_large))
         # raw_path is the target as it came; aiohttp's other views of it are normalised, and signatures are not
-        answer = _answer(await respond(self._hub, rest.Request(request.method, request.raw_path, body, mount)))
+        answer = answered(await respond(self._hub, rest.Request(request.method, request.raw_path, body, mount)))
         if self._hub.draining:  # the next call is for another process
             answer.force_close()
         return answer
 
 
-async def _read(request: web.Request) -> bytes | None:
+async def read(request: web.Request) -> bytes | None:
     """The body, or None when it is too large; the host's client_max_size is left alone."""
     body = bytearray()
     async for chunk in request.content.iter_any():
@@ -49,7 +49,8 @@ async def _read(request: web.Request) -> bytes | None:
     return bytes(body)
 
 
-def _answer(response: rest.Response) -> web.Response:
+def answered(response: rest.Response) -> web.Response:
+    """``response`` as aiohttp sends it."""
     headers = {"Content-Type": response.content_type}
     if response.retry_after is not None:
         headers["Retry-After"] = str(response.retry_after)

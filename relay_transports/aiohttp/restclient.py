@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from relay.protocol.messages import Member, User
 
 _HEADERS = {"Content-Type": "application/json", "X-Pusher-Library": f"relay-hub {__version__}"}
+
+
+_MOST_SILENCE = 45.0
+"""Seconds: a hub sends an empty line every 15, whatever happens."""
 
 
 class RestReceipt(msgspec.Struct, frozen=True):
@@ -321,6 +325,21 @@ class RestClient:
         """
         sent, repeat = questions.document(body), self._retry_publish
         return answers.document(await self._ask("POST", questions.path(path), body=sent, repeat=repeat))
+
+    async def facts(self, *, types: Sequence[str] = (), channel: str | None = None) -> AsyncGenerator[Mapping[str, Any], None]:
+        """What happens to the App from now on, of a Relay hub alone: facts of ``types`` (all if none is given) about
+        channels that ``channel`` matches, as JSON objects with the fact's ``type``.
+
+        Close it (``contextlib.aclosing``) or read on: it never just ends. Raises as all verbs do, and
+        :class:`~relay.errors.Unreachable` when the hub ends it.
+        """
+        self._check_open()
+        asked = {"type": ",".join(types), "channel": channel or ""}
+        query = [(name, value) for name, value in asked.items() if value]
+        async for line in self._outgoing.lines(
+            f"/apps/{questions.segment(self.app.id)}/facts", query=query, silence=_MOST_SILENCE
+        ):
+            yield answers.document(line)
 
     def _check(self, event: Event) -> CheckedEvent:
         checked = encrypted(self.app, check_event(self.app, event), self._outgoing.random)

@@ -62,7 +62,7 @@ class WebSocketEndpoint:
 
     async def stray(self, request: web.Request) -> web.StreamResponse:
         """The same for a path that anything but a WebSocket gets a 404 on."""
-        if acceptance(request) is None:
+        if request.method != "GET" or acceptance(request) is None:
             raise web.HTTPNotFound
         return await self.unknown(request)
 

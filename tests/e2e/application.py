@@ -37,6 +37,9 @@ LOGGING = {
     "log": "Pusher.log = (text) => console.log(text);",
 }
 
+TRANSPORTS = {"default": "undefined"}
+"""What ``enabledTransports`` is where it is not the one transport that was asked for."""
+
 Publish = Callable[[str, str, object, str | None], object]
 """A server SDK's ``trigger(channel, event, data, socket_id)``; it blocks."""
 
@@ -95,15 +98,16 @@ class Site:
     async def _page(self, request: web.Request) -> web.Response:
         """A page rendered for the user who is logged in with it."""
         query = request.query
+        transport = query.get("transport", "ws")
         user = query.get("user", "")
         html = self._pages[request.match_info["page"]].substitute(
             script=f"/static/{query['library']}/{query.get('build', 'pusher')}.js",
             logging=LOGGING[query.get("logging", "log")],
             key=query.get("key", APP.key),
             port=query.get("port", self.port),
-            tls_port=self.tls_port,
+            tls_port=query.get("tls_port", self.tls_port),
             tls=json.dumps(request.secure),
-            transports=json.dumps([query.get("transport", "ws")]),
+            transports=TRANSPORTS.get(transport, json.dumps([transport])),
             auth=query.get("auth", "/pusher/auth"),
             channel=f"private-user-{user}" if user else "my-channel",
         )

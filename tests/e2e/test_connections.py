@@ -1,5 +1,6 @@
 """Connections that end: a server that restarts, a key that nobody knows."""
 
+import json
 import re
 import sys
 import time
@@ -7,8 +8,10 @@ import time
 import pytest
 from pusher import Pusher
 
-from .application import APP, HOST
+from .application import APP, HOST, PUSHER_JS
 from .programs import Program
+
+OVER_HTTP = ["xhr_streaming", "xhr_polling"]
 
 
 @pytest.fixture
@@ -29,9 +32,12 @@ def serve():
         server.stop()
 
 
-def test_browser_comes_back_by_itself_after_a_restart(library, open_client, serve):
+@pytest.mark.parametrize(
+    ("version", "transport"), [*((version, "ws") for version in PUSHER_JS), *(("8.6.0", name) for name in OVER_HTTP)]
+)
+def test_browser_comes_back_by_itself_after_a_restart(version, transport, open_client, serve):
     server, port = serve()
-    client = open_client(library, port=str(port))
+    client = open_client(version, port=str(port), transport=transport)
     client.subscribe("orders")
     before = client.socket_id
     client.page.clock.install()
@@ -43,7 +49,22 @@ def test_browser_comes_back_by_itself_after_a_restart(library, open_client, serv
     Pusher(APP.id, APP.key, APP.secret, ssl=False, host=HOST, port=port).trigger("orders", "paid", {"id": 7})
     assert client.wait_for("paid") == {"id": 7}
     assert client.socket_id != before
+    assert client.run("pusher.connection.connection.transport.name") == transport
     client.page.close()  # nobody else should get the page with this clock
+
+
+@pytest.mark.parametrize("transport", OVER_HTTP)
+def test_node_client_over_http_comes_back_by_itself_after_a_restart(transport, run_node, serve):
+    server, port = serve()
+    options = {"cluster": "none", "httpHost": HOST, "httpPort": port, "forceTLS": False}
+    client = run_node("client.mjs", APP.key, json.dumps({**options, "enabledTransports": [transport]}), "orders")
+    client.wait_for(event="pusher:subscription_succeeded", channel="orders")
+    assert server.terminate() == 0
+    client.wait_for(state="connecting")
+    serve(port)
+    client.wait_for(event="pusher:subscription_succeeded", channel="orders")
+    Pusher(APP.id, APP.key, APP.secret, ssl=False, host=HOST, port=port).trigger("orders", "paid", {"id": 7})
+    assert client.wait_for(event="paid")["data"] == {"id": 7}
 
 
 def test_stopping_server_tells_clients_to_reconnect(open_client, serve):

@@ -20,7 +20,7 @@ from tests.integration.over_http import Stream
 from tests.integration.serving import Served, serving
 from tests.integration.wire import BINARY, CLOSE, PING, PONG, Frame, Wire, frame, http
 
-NEWLINE = "⏎"
+NEWLINE, RETURN = "⏎", "␍"
 _PRELUDE = "h" * 2048
 
 
@@ -137,7 +137,11 @@ class Sockets:
 
     async def request(self, method: str, target: str, body: bytes) -> tuple[int, str, bytes]:
         answer = await http(self._served.port, method, target, body)
-        return answer.status, answer.headers.get("content-type", ""), answer.body
+        if method == "OPTIONS":
+            allowed = {name: what for name, what in answer.headers.items() if name.startswith("access-control-")}
+            return answer.status, "", "".join(f"{name}: {what}\n" for name, what in allowed.items()).encode()
+        chunked = answer.headers.get("transfer-encoding") == "chunked"
+        return answer.status, answer.headers.get("content-type", ""), joined(answer.body) if chunked else answer.body
 
     async def take(self, name: str, count: int) -> list[str]:
         """What came before the answer to a ping, or the next ``count`` frames."""
@@ -179,6 +183,13 @@ class Sockets:
                 self._gone.add(name)
                 return f"close {int.from_bytes(payload[:2], 'big')} {payload[2:].decode()}".rstrip()
         raise AssertionError(f"a frame that no script knows: {got}")
+
+
+def joined(chunks: bytes) -> bytes:
+    """The chunks of a body that is there as a whole."""
+    size, _, rest = chunks.partition(b"\r\n")
+    count = int(size, 16)
+    return rest[:count] + joined(rest[count + 2 :]) if count else b""
 
 
 async def play(scene: Scene, stage: Stage) -> list[str]:
@@ -232,7 +243,7 @@ async def _http(stage: Stage, who: str, action: list[str]) -> list[str]:
     method, target = action[0].removeprefix(f"{who}> ").split(" ", 1)
     body = "\n".join(line.removeprefix(f"{who}> ") for line in action[1:])
     status, content_type, answer = await stage.request(method, target, body.encode())
-    lines = [f"{status} {content_type}".rstrip(), answer.decode().replace("\n", NEWLINE)]
+    lines = [f"{status} {content_type}".rstrip(), answer.decode().replace("\r", RETURN).replace("\n", NEWLINE)]
     return [f"{who}< {line}" for line in lines if line]
 
 

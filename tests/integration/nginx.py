@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -57,9 +57,17 @@ def fitted(folder: Path, port: int, tls_port: int, relay: str, read_timeout: str
 
 
 @contextmanager
-def running(program: Path, folder: Path, pair: trustme.LeafCert, relay: str, read_timeout: str) -> Iterator[Nginx]:
+def running(
+    program: Path,
+    folder: Path,
+    pair: trustme.LeafCert,
+    relay: str,
+    read_timeout: str,
+    *,
+    changed: Callable[[str], str] = str,
+) -> Iterator[Nginx]:
     """Nginx before ``relay``, an address as in its `server` line. It is given sockets that listen already, as it
-    gives them to its successor in an upgrade: clients need not wait for it.
+    gives them to its successor in an upgrade: clients need not wait for it. ``changed`` is what becomes of the guide's file.
     """
     pair.private_key_pem.write_to_path(str(folder / "key.pem"))
     (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in pair.cert_chain_pems))
@@ -67,7 +75,9 @@ def running(program: Path, folder: Path, pair: trustme.LeafCert, relay: str, rea
         ports = Nginx(plain.getsockname()[1], tls.getsockname()[1])
         descriptors = plain.fileno(), tls.fileno()
         config = folder / "nginx.conf"
-        config.write_text(AROUND.format(folder=folder, user=USER, shown=fitted(folder, *ports, relay, read_timeout)))
+        config.write_text(
+            AROUND.format(folder=folder, user=USER, shown=changed(fitted(folder, *ports, relay, read_timeout)))
+        )
         process = subprocess.Popen(
             [program, "-p", folder, "-c", config, "-e", folder / "errors"],
             pass_fds=descriptors,

@@ -105,13 +105,20 @@ async def test_prefix_comes_before_pusher():
 
 
 async def test_relay_serve_without_fallbacks_has_no_such_paths():
-    for flags, status in (
-        ((), 200),
-        (("--no-fallbacks",), 405),
-    ):  # stray WebSockets are told, so GET is allowed anywhere
+    for flags, status in ((), 200), (("--no-fallbacks",), 404):
         with serving_command("--port", "0", *CREDENTIALS, *flags) as (_, line):
             answer = await wire.http(port_in(line), "POST", "/pusher/app/app-key/1/abcdefgh/xhr?protocol=7")
             assert answer.status == status
+
+
+async def test_relay_serve_bounds_its_clients_over_http():
+    with serving_command("--port", "0", *CREDENTIALS, "--max-fallback-sessions", "1") as (_, line):
+        first, second = [
+            await wire.http(port_in(line), "POST", f"/pusher/app/app-key/1/{name}/xhr?protocol=7")
+            for name in ("first000", "second00")
+        ]
+    assert b"pusher:connection_established" in first.body
+    assert json.loads(lines_of(second.body)[-1].removeprefix("c")) == [4100, "Over capacity"]
 
 
 # Re-opening and staying away

@@ -40,6 +40,16 @@ async def test_a_stray_socket_is_let_in_and_closed_with_4005(application, path):
             assert answer.status == 404
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+async def test_what_is_no_socket_is_not_found_on_a_stray_path_whatever_its_method(method):
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    async with TestServer(alone()) as server, ClientSession() as session:
+        for headers in {}, upgrade:
+            async with session.request(method, server.make_url("/rt/ap/k"), headers=headers) as answer:
+                assert answer.status == 404
+
+
 async def test_an_application_that_has_a_hub_beside_other_things_keeps_its_other_paths():
     async with TestServer(beside()) as server, ClientSession() as session:
         with pytest.raises(WSServerHandshakeError, match="404"):

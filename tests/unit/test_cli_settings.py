@@ -104,6 +104,21 @@ async def test_one_connection_too_many_is_closed_with_4004():
                 assert (await second.event())["data"]["code"] == 4004
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_bound_of_clients_over_http_that_cannot_be_is_told_what_could(capsys, value):
+    code, err = run(capsys, "serve", *CREDENTIALS, f"--max-fallback-sessions={value}")
+    told = f"argument --max-fallback-sessions: should be a whole number above 0, got {value!r}"
+    assert (code, told in err.splitlines()[-1]) == (2, True)
+
+
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_bound_of_clients_over_http_in_the_file_is_checked_too(capsys, tmp_path, value):
+    toml = tmp_path / "relay.toml"
+    toml.write_text(f"[server]\nport = 0\nmax_fallback_sessions = {value}\n{APP}")
+    told = f"max_fallback_sessions should be a whole number above 0, got {value}"
+    assert told in sentence(run(capsys, "serve", "--config", str(toml)))
+
+
 async def test_refused_subscribe_is_also_told_as_a_subscription_error():
     with serving("--port", "0", *CREDENTIALS, "--subscription-errors") as (_, line):
         async with websocket(port_in(line), "/app/app-key?protocol=7") as client:

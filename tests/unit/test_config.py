@@ -96,6 +96,8 @@ def test_file_may_say_all_that_the_flags_of_the_server_say():
     tls, proxies = 'tls_cert = "c"\ntls_key = "k"\n', 'forwarded_from = ["unix"]\nmax_connections_per_address = 9\n'
     server = parse_config(f"[server]\n{tls}{proxies}{APP}").server
     assert server == ServerConfig(tls_cert="c", tls_key="k", forwarded_from=("unix",), max_connections_per_address=9)
+    server = parse_config(f"[server]\nfallbacks = false\nmax_fallback_sessions = 9\n{APP}").server
+    assert server == ServerConfig(fallbacks=False, max_fallback_sessions=9)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ def test_file_may_say_all_that_the_flags_of_the_server_say():
         ('forwarded_from = "unix"', "server: Expected `array`, got `str` - at `$.forwarded_from`"),
         ("forwarded_from = [5]", "server: Expected `str`, got `int` - at `$.forwarded_from[0]`"),
         ('max_connections_per_address = "5"', "server: Expected `int | null`, got `str`"),
+        ('max_fallback_sessions = "5"', "server: Expected `int`, got `str` - at `$.max_fallback_sessions`"),
         ('tls_crt = "c"', "server: unknown key 'tls_crt'; did you mean 'tls_cert'?"),
         ("unix = 5", "server: Expected `str | null`, got `int` - at `$.unix`"),
         ("unix = ''", "the path of the Unix socket must not be empty"),

@@ -1,5 +1,7 @@
 """Sending clients away a few at a time."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay import Hub
 from relay.draining import schedule
-from relay.errors import Disconnect
+from relay.errors import Disconnect, UsageError
 from relay.health import Readiness
 from relay.testing import ManualClock
 from relay_transports.inprocess import InProcessTransport
@@ -45,6 +47,25 @@ async def test_clients_go_evenly_over_the_window_and_get_everything_until_then()
         await clock.advance(0.1)
         assert {socket.close_code for socket in sockets} == {4200}
         assert hub.running
+
+
+class LateClock(ManualClock):
+    """Wakes everybody 20 ms late, as the wheel of the machine's clock may."""
+
+    async def wait(self, event: anyio.Event, until: float | None) -> None:
+        await super().wait(event, None if until is None else until + 0.02)
+
+    def attach(self, settle: object, due: object) -> Callable[[], None]:
+        return lambda: None
+
+
+async def test_a_clock_that_is_late_each_time_does_not_stretch_the_window():
+    clock = LateClock()
+    async with Hub(APP, clock=clock) as hub, anyio.create_task_group() as tasks:
+        sockets = [await arrive(hub) for _ in range(1000)]
+        tasks.start_soon(hub.drain, 5.0)
+        await clock.advance(5.1)
+        assert gone(sockets) == 1000
 
 
 async def test_a_few_go_at_once():
@@ -87,6 +108,33 @@ async def test_what_was_published_to_one_who_waits_for_its_turn_arrives_before_i
         assert receipt.delivered == 1
         await clock.advance(1)
         assert (last.events(), last.close_code) == (["paid"], 4200)
+
+
+async def test_whoever_asks_for_a_drain_once_more_waits_for_the_same():
+    clock = ManualClock()
+    async with Hub(APP, clock=clock) as hub, anyio.create_task_group() as tasks:
+        sockets = [await arrive(hub) for _ in range(100)]
+        tasks.start_soon(hub.drain, 1.0)
+        await clock.advance(0.2)
+        returned = []
+
+        async def drain_again() -> None:
+            await hub.drain(0.0)
+            returned.append(gone(sockets))
+
+        tasks.start_soon(drain_again)
+        await clock.advance(0.2)
+        assert (gone(sockets) < 100, returned) == (True, [])
+        await clock.advance(1)
+    assert returned == [100]
+
+
+@pytest.mark.parametrize("over", [-1, float("nan")])
+async def test_a_window_that_is_none_is_refused(over):
+    async with Hub(APP) as hub:
+        with pytest.raises(UsageError, match="over should be a number of seconds from 0 on, got"):
+            await hub.drain(over)
+        assert hub.readiness().ready
 
 
 async def test_draining_twice_or_without_running_does_nothing():

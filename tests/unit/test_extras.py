@@ -80,3 +80,16 @@ def test_without_pynacl_its_extra_is_named_and_everything_else_works(what):
         "ModuleNotFoundError: encrypted channels need the encrypted extra: pip install 'relay-hub[encrypted]'"
     )
     assert "During handling" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "program", "told"),
+    [
+        ("opentelemetry", "import relay.tracing", "tracing needs the opentelemetry extra"),
+        ("prometheus_client", "import relay.prometheus", "metrics need the prometheus extra"),
+    ],
+)
+def test_without_what_watches_a_hub_its_extra_is_named(missing, program, told):
+    assert told in run_without(missing, program).stderr.splitlines()[-1]
+    run = run_without(missing, "import relay.testing, relay_transports.aiohttp; relay.testing.Kit().close()")
+    assert run.returncode == 0, run.stderr

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from relay import App, Hub
+from relay import App, Hub, WebhookEndpoint
 from relay.metrics import Totals
 from relay.prometheus import OPEN, PLAIN, HubCollector, exposition
-from relay.testing import ManualClock
+from relay.testing import ManualClock, WebhookRecorder, cluster
 from tests.unit.client import APP, arrive
 
 pytestmark = pytest.mark.every_loop
@@ -75,6 +75,61 @@ async def test_a_scrape_is_what_the_registries_hold():
         found = samples(hub)
         assert found['relay_connections{app="1001"}'] == 0
         assert found['relay_connections_closed_total{app="1001",code="none"}'] == 1
+
+
+async def test_webhooks_are_counted():
+    app = App(id="1", key="k", secret="s", webhooks=(WebhookEndpoint("http://a.example/"),))
+    clock, receiver = ManualClock(), WebhookRecorder([app])
+    hub = Hub(app, clock=clock)
+    hub.send_webhooks(receiver)
+    async with hub:
+        socket = await arrive(hub)
+        await socket.subscribe("orders")
+        assert samples(hub)['relay_webhook_events_waiting{app="1"}'] == 1
+        receiver.status = 500
+        await clock.advance(1)
+        assert samples(hub)['relay_webhook_events_waiting{app="1"}'] == 1
+        receiver.status = 200
+        await clock.advance(60)
+        found = samples(hub)
+        assert found['relay_webhook_events_waiting{app="1"}'] == 0
+        assert found['relay_webhook_events_delivered_total{app="1"}'] == 1
+        assert found['relay_webhook_requests_total{app="1"}'] == 1
+        assert found['relay_webhook_attempts_total{app="1"}'] == len(receiver.requests) > 1
+        receiver.status = 410
+        await socket.subscribe("bills")
+        await clock.advance(60)
+        assert samples(hub)['relay_webhook_events_given_up_total{app="1"}'] == 1
+        receiver.status = 200
+
+
+async def test_a_user_is_online_until_the_grace_is_over():
+    clock = ManualClock()
+    async with Hub(APP, clock=clock) as hub:
+        one, two = await arrive(hub), await arrive(hub)
+        await one.sign_in("ada")
+        await two.subscribe("presence-room", "ada")
+        assert (hub.online_here(), samples(hub)['relay_users_online{app="1001"}']) == (1, 1)
+        one.disconnect()
+        two.disconnect()
+        await hub.settle()
+        assert (hub.stats().users, hub.online_here()) == (0, 1)
+        await clock.advance(10)
+        assert hub.online_here(app=APP) == 0
+
+
+async def test_a_node_that_hears_no_other_says_so():
+    async with cluster(APP) as nodes:
+        hub = nodes[1].hub
+        assert (samples(hub)["relay_broker_up"], samples(hub)["relay_broker_losses_total"]) == (1, 0)
+        nodes.part(1)
+        await nodes.settle()
+        found = samples(hub)
+        assert (found["relay_broker_up"], found["relay_ready"], found["relay_broker_losses_total"]) == (0, 0, 1)
+        await nodes.heal(1)
+        await nodes.advance(20)
+        assert (samples(hub)["relay_broker_up"], samples(hub)["relay_broker_losses_total"]) == (1, 1)
+        assert hub.totals(app=APP).broker_losses == 0
 
 
 async def test_labels_carry_no_channel_and_no_user():

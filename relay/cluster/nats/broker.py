@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from relay.cluster.broker import Envelope
+from relay.cluster.nats.echoes import Echoes
 from relay.cluster.nats.lane import Lane
 from relay.cluster.nats.link import BROKEN, Link, running_loop, servers_of
 from relay.cluster.nats.settings import NatsSettings
@@ -55,8 +56,7 @@ class NatsBroker:
         self._heard = asyncio.Event()
         self._hurry = asyncio.Event()
         self._proof = b""
-        self._said = 0
-        self._asked: dict[int, asyncio.Future[bool]] = {}
+        self._echoes: Echoes | None = None
         self.healthy = False
         self.proven: float | None = None
         self.refused = 0
@@ -88,7 +88,7 @@ class NatsBroker:
         self._wanted.add(topic)
         link = self._open()  # where that fails it is wanted all the same, as soon as it can be
         await link.subscribe(topic)
-        await self._had(link)
+        await self._had()
 
     async def unsubscribe(self, app: str, channel: str) -> None:
         """Hear that channel no more."""
@@ -101,7 +101,7 @@ class NatsBroker:
         """Hand an envelope to NATS; returns when NATS has it."""
         link = self._open()
         await link.publish(self._subjects.topic(envelope.app, envelope.channel), pack(self.node, envelope))
-        await self._had(link)
+        await self._had()
         return "sent"
 
     async def close(self) -> None:
@@ -120,31 +120,15 @@ class NatsBroker:
             raise BrokerUnavailable("NATS cannot be reached")
         return self._link
 
-    async def _had(self, link: Link) -> None:
-        """Return when NATS has all that was sent so far: one message asks that, for all who wait in one turn."""
-        if self._said in self._asked:
-            asked = self._asked[self._said]
-        elif len(self._asked) >= self._settings.in_flight:
-            raise BrokerUnavailable(f"{self._settings.in_flight} messages wait for NATS already")
-        else:
-            self._said += 1
-            asked = self._asked[self._said] = running_loop().create_future()
-            asyncio.get_running_loop().call_soon(self._send_echo, link, self._said)
-        try:
-            async with asyncio.timeout(self._settings.patience):
-                had = await asyncio.shield(asked)
-        except TimeoutError:
-            await self._drop()
-            self._lose()
-            raise BrokerUnavailable("NATS gave no answer") from None
-        if not had:
-            raise BrokerUnavailable("the connection to NATS was lost")
+    async def _had(self) -> None:
+        """Return when NATS has all that was sent so far."""
+        if self._echoes is None or self._lane.down is not None:
+            raise BrokerUnavailable(self._lane.down or "the connection to NATS was lost")
+        await self._echoes.wait()
 
-    def _send_echo(self, link: Link, number: int) -> None:
-        pass
-
-    def _echoed(self, subject: str, data: bytes) -> None:
-        pass
+    def _echoed(self, _: str, data: bytes) -> None:
+        if self._echoes is not None:
+            self._echoes.came(data)
 
     def _hear(self, topic: str, data: bytes) -> None:
         """One message, whoever sent it."""
@@ -169,3 +153,73 @@ class NatsBroker:
         except Exception:  # noqa: BLE001 - one envelope must not make this node deaf to the next
             _log.exception("an envelope could not be delivered")
 
+    async def _listen(self) -> None:
+        """Connect, and subscribe to everything that is wanted."""
+        await self._drop()
+        link = Link(self._settings, self._hear, self._lose)
+        await link.connect(self._servers, no_echo=True)
+        self._link = link
+        self._echoes = Echoes(link, self._echo, self._settings, self._deafened)
+        await link.subscribe(self._beacon)
+        for topic in list(self._wanted):
+            await link.subscribe(topic)
+
+    async def _prove(self) -> None:
+        """Send a message to ourselves, in either direction, and wait until both arrived."""
+        self._heard.clear()
+        self._proof = secrets.token_bytes(8)
+        async with asyncio.timeout(self._settings.patience):
+            lane = await self._lane.reach()
+            await self._had()  # NATS knows of all subscriptions
+            await lane.publish(self._beacon, self._proof)
+            await self._heard.wait()
+        self.proven = asyncio.get_running_loop().time()
+
+    async def _drop(self) -> None:
+        """Let go of the connection on which we hear."""
+        echoes, self._echoes = self._echoes, None
+        link, self._link = self._link, None
+        if echoes is not None:
+            await echoes.close()
+        if link is not None:
+            await link.close()
+
+    def _deafened(self) -> None:
+        """NATS does not have what was sent to it: that connection is of no use."""
+        if self._link is not None:
+            self._link.open = False
+        self._lose()
+
+    def _lose(self) -> None:
+        self._hurry.set()
+        if self.healthy:
+            self.healthy = False
+            self._lost()
+
+    async def _stay(self) -> None:
+        """Prove again and again that we hear; connect anew whenever we do not. For ever."""
+        pause = _FIRST_PAUSE
+        while True:
+            self._hurry.clear()
+            if self.healthy or pause > _FIRST_PAUSE:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), self._settings.proof if self.healthy else pause)
+            try:
+                if self._link is None or not self._link.open:
+                    await self._listen()
+                await self._prove()
+                pause = _FIRST_PAUSE
+                if not self.healthy:
+                    await self._restored()
+                    self.healthy = self._link is not None and self._link.open
+            except Exception as error:  # noqa: BLE001 - whatever it is, this node must not stay deaf
+                strange = None if isinstance(error, (BrokerError, *BROKEN)) else error
+                _log.warning("this node does not hear the others", extra={"error": str(error)}, exc_info=strange)
+                if not isinstance(error, BrokerError):  # what could not be sent says nothing about hearing
+                    await self._drop()
+                self._lose()
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def _nothing() -> None:
+    """Nobody wants to know."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,18 +15,22 @@ import msgspec
 from relay.cluster.nats.lane import Lane
 from relay.cluster.nats.link import Delivery, Link, answered
 from relay.cluster.nats.settings import NatsSettings
-from relay.errors import BrokerError
+from relay.errors import BrokerError, BrokerUnavailable
 
 STEPS: Final = 100
 """So many steps may be taken in one revision."""
 
 COUNTS: Final = "Relay-Counts"
 DELETED: Final[Mapping[str, str]] = {"KV-Operation": "DEL"}
+_COUNTED: Final = re.compile(rb"\r\nRelay-Counts: (\d{1,15}) (\d{1,15})\r\n")
 _LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _EPOCH: Final = "epoch"
 _MISSING: Final = 404
+_NO_STREAM: Final = 10059
 _ANOTHER_WROTE: Final = (10071, 10164)
 _OTHER_SETTINGS: Final = 10058
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.1
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -96,9 +101,7 @@ class Bucket:
         """The new revision; 0 if the key's was not ``last`` (when that is None, it may have any)."""
         return await (await self.begin(key, data, last, headers))
 
-    async def begin(
-        self, key: str, data: bytes, last: int | None, headers: Mapping[str, str] | None = None
-    ) -> Writing:
+    async def begin(self, key: str, data: bytes, last: int | None, headers: Mapping[str, str] | None = None) -> Writing:
         """Write; when this returns the write has its place in the order, and what it returns is the revision."""
         return await self._begin(await self.ready(), key, data, last, headers)
 
@@ -125,40 +128,38 @@ class Bucket:
             found += some
         return [subject[len(self._subject("")) :] for subject in found]
 
-    async def counts(self, pattern: str) -> dict[str, str]:
+    async def counts(self, pattern: str) -> dict[str, tuple[int, int]]:
         """The counts that were written to keys that match."""
         link = await self.ready()
-        found: dict[str, str] = {}
-        news = asyncio.Event()
-        done = False
+        found: dict[str, tuple[int, int]] = {}
+        arrived = 0
 
-        def arrived(delivery: Delivery) -> None:
-            nonlocal done
-            counts = _header(delivery.headers, COUNTS)
-            if counts:
-                found[delivery.subject[len(self._subject("")) :]] = counts
-            done = delivery.reply.rpartition(".")[2] == "0"  # of all that were to come, so many are left
-            news.set()
+        def arrive(delivery: Delivery) -> None:
+            nonlocal arrived
+            arrived += 1
+            counts = _COUNTED.search(delivery.headers)
+            if counts is not None:
+                found[delivery.subject[len(self._subject("")) :]] = (int(counts[1]), int(counts[2]))
 
-        subject, end = await link.take(arrived)
+        subject, end = await link.take(arrive)
         try:
-            listing = _listing(subject, self._subject(pattern))
-            asked = {"stream_name": self._stream, "config": listing}
-            made = await _asked(link, f"CONSUMER.CREATE.{self._stream}", msgspec.json.encode(asked))
-            while made["num_pending"] and not done:
-                async with asyncio.timeout(self._settings.patience):
-                    await news.wait()
-                news.clear()
-            await link.send(f"$JS.API.CONSUMER.DELETE.{self._stream}.{made['name']}")
-        except TimeoutError:
-            raise BrokerError("JetStream did not list everything") from None
+            asked = {"stream_name": self._stream, "config": _listing(subject, self._subject(pattern))}
+            state = await _asked(link, f"CONSUMER.CREATE.{self._stream}", msgspec.json.encode(asked))
+            name, total, pause = state["name"], state["num_pending"], _FIRST_PAUSE
+            while arrived < total and (state["num_pending"] or arrived < state["delivered"]["consumer_seq"]):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                # What is erased before it is sent never arrives, so only JetStream knows when that was all.
+                state = await _asked(link, f"CONSUMER.INFO.{self._stream}.{name}", b"")
+            await link.send(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}")
         finally:
             await end()
         return found
 
     async def touch(self) -> None:
         """Keep the epoch from being forgotten."""
-        await self.write(_EPOCH, b"%d" % self.epoch, None)
+        self.doubt()
+        await self.ready()
 
     async def _learn(self, link: Link) -> None:
         """Have a bucket, and know its epoch."""
@@ -169,6 +170,7 @@ class Bucket:
             await (await self._begin(link, _EPOCH, b"", 0, None))
             entry = await self._read(link, _EPOCH)
         epoch = int(entry.data) if entry.data else entry.time
+        await (await self._begin(link, _EPOCH, b"%d" % epoch, entry.revision, None))  # it is not to be forgotten
         before, self.epoch = self.epoch, epoch
         if before and before != epoch:
             self._lost()
@@ -176,6 +178,9 @@ class Bucket:
     async def _read(self, link: Link, key: str) -> Entry:
         asked = msgspec.json.encode({"last_by_subj": self._subject(key)})
         found = await _asked(link, f"STREAM.MSG.GET.{self._stream}", asked, fine=_MISSING)
+        if found.get("error", {}).get("err_code") == _NO_STREAM:
+            self.doubt()
+            raise BrokerUnavailable("JetStream lost its stream")
         message = found.get("message")
         if message is None:
             return Entry()
@@ -185,26 +190,33 @@ class Bucket:
         self, link: Link, key: str, data: bytes, last: int | None, headers: Mapping[str, str] | None
     ) -> Writing:
         conditions = {} if last is None else {_LAST: str(last)}
-        return Writing(await link.send(self._subject(key), data, {**conditions, **(headers or {})} or None))
+        answer = await link.send(self._subject(key), data, {**conditions, **(headers or {})} or None)
+        return Writing(answer, self.doubt)
 
     def _subject(self, key: str) -> str:
         return f"$KV.{self._name}.{key}"
 
 
 class Writing:
-    """A write that is under way."""
+    """A write that is under way. Wait for it to get the revision; 0 if the condition did not hold.
 
-    __slots__ = ("_answer",)
+    Raises :class:`BrokerError`: then it may or may not have been done.
+    """
 
-    def __init__(self, answer: asyncio.Future[Delivery]) -> None:
-        self._answer = answer
+    __slots__ = ("_answer", "_doubt")
 
-    def __await__(self) -> Any:
+    def __init__(self, answer: asyncio.Future[Delivery], doubt: Callable[[], None]) -> None:
+        self._answer, self._doubt = answer, doubt
+
+    def __await__(self) -> Generator[Any, None, int]:
         return self._revision().__await__()
 
     async def _revision(self) -> int:
-        """The revision; 0 if the condition did not hold. Raises :class:`BrokerError`."""
-        answer = _decode(answered(await self._answer))
+        try:
+            answer = _decode(answered(await self._answer))
+        except BrokerUnavailable:  # perhaps the stream is gone
+            self._doubt()
+            raise
         error = answer.get("error")
         if error is None:
             return int(answer["seq"])
@@ -233,14 +245,6 @@ def _listing(deliver: str, subject: str) -> dict[str, Any]:
         "mem_storage": True,
         "inactive_threshold": 5_000_000_000,
     }
-
-
-def _header(lines: bytes, name: str) -> str:
-    for line in lines.decode(errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return value.strip()
-    return ""
 
 
 def microseconds(text: str) -> int:

@@ -35,7 +35,7 @@ class NatsDirectory:
 
     Each channel is one document in a key-value bucket, written anew at each step on the condition that no other node
     wrote meanwhile; steps that one node asks for at the same time are one write. So a channel's connections have to
-    fit into one message of NATS (``max_payload``: of 1 MB, some 35,000).
+    fit into one message of NATS (``max_payload``: 1 MB, unless configured, takes some 40,000; with users, fewer).
 
     What a node puts there it owns under a name, on a lease that ``beat`` renews. Where another node found the lease to
     be over, JetStream lost the name, or a step failed that may or may not have been done, the node goes on under
@@ -58,8 +58,9 @@ class NatsDirectory:
         """The name just given up, to be kept alive for one lease: not everybody has joined again yet."""
         self._introducing = asyncio.Lock()
         self._lapsed = self._astray = False
-        self._swept: set[tuple[str, str]] = set()
-        """The dead whose traces in an App are gone for good."""
+        self._swept: dict[tuple[str, str], bool] = {}
+        """The dead whose traces in an App are gone, and whether that is for good."""
+        self._beaten = -math.inf
         self._touched = -math.inf
 
     async def join(
@@ -79,9 +80,8 @@ class NatsDirectory:
         found: dict[str, Occupancy] = {}
         for key, counts in (await self._bucket.counts(subjects.places(app))).items():
             channel = subjects.last(key)
-            if channel.startswith(prefix):
-                connections, users = counts.split(" ")
-                found[channel] = Occupancy(int(connections), int(users))
+            if channel is not None and channel.startswith(prefix):
+                found[channel] = Occupancy(*counts)
         return found
 
     async def occupancy(self, app: str, channel: str) -> Occupancy:
@@ -141,15 +141,20 @@ class NatsDirectory:
 
     async def _leased(self) -> str:
         """The name to act under."""
-        if not self._known:
+        if self._stale():
             async with self._introducing:
-                if not self._known:
+                if self._stale():
                     await self._renewed()
         return self._name
+
+    def _stale(self) -> bool:
+        """Whether the name has no lease, or one that is over: a process that was paused looks before it acts."""
+        return not self._known or asyncio.get_running_loop().time() - self._beaten > self._settings.lease
 
     async def _renewed(self) -> Entry:
         """Beat, and take another name where this one was buried; returns the leases as they are now, or later."""
         for _ in range(_TRIES):
+            begun = asyncio.get_running_loop().time()
             entry = await self._bucket.read(subjects.NODES)
             now = leases.load(entry.data).at(entry.time, self._lease)
             if self._known and self._name not in now.living:
@@ -160,8 +165,9 @@ class NatsDirectory:
             if await self._bucket.write(subjects.NODES, leases.dump(beaten), entry.revision):
                 if name == self._name:
                     self._known, self._before = True, ""
+                self._beaten = begun
                 return await self._bucket.read(subjects.NODES)
-            await asyncio.sleep(random.random() * 0.01)
+            await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - who waits for how long is no secret
         raise BrokerUnavailable(f"other nodes changed the leases {_TRIES} times meanwhile")
 
     async def _bury(self, entry: Entry) -> tuple[Mapping[str, int], int]:
@@ -196,27 +202,30 @@ class NatsDirectory:
         self._rename()
 
     async def _sweep(self, apps: Iterable[str], dead: Mapping[str, int], now: int, gone: list[Abandoned]) -> None:
+        """Take out what the dead left; once more after two leases, when all that was on its way from them arrived."""
         for name, since in dead.items():
+            good = now - since > 2 * self._lease
             for app in apps:
-                if (name, app) not in self._swept:
+                swept = self._swept.get((name, app))
+                if swept is None or swept < good:
                     keys = await self._bucket.keys(subjects.owned(name, app))
                     random.shuffle(keys)  # others look too: it is less work when each begins elsewhere
                     for start in range(0, len(keys), _AT_ONCE):
                         some = keys[start : start + _AT_ONCE]
-                        await asyncio.gather(*(self._sweep_place(name, app, key, gone) for key in some))
-                    if now - since > 2 * self._lease:  # what was on its way from it has arrived by then
-                        self._swept.add((name, app))
-        self._swept = {known for known in self._swept if known[0] in dead}
+                        await asyncio.gather(*(self._sweep_place(name, app, key, gone, good=good) for key in some))
+                    self._swept[name, app] = good
+        self._swept = {known: good for known, good in self._swept.items() if known[0] in dead}
 
-    async def _sweep_place(self, name: str, app: str, key: str, gone: list[Abandoned]) -> None:
+    async def _sweep_place(self, name: str, app: str, key: str, gone: list[Abandoned], *, good: bool) -> None:
         channel = subjects.last(key)
-        while True:
+        while channel is not None:
             answer = await self._turns.ask(app, channel, Sweep(name))
             found = cast("list[tuple[str, str | None, Left]]", answer)
             if not found:
                 break
             gone += [Abandoned(app, channel, socket_id, user, left) for socket_id, user, left in found]
-        await self._bucket.purge(key)
+        if good:
+            await self._bucket.purge(key)
 
     async def _touch(self) -> None:
         """Keep what this node owns from being forgotten, four times as often as needed."""

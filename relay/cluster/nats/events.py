@@ -14,7 +14,7 @@ from relay.cluster.nats.bucket import DELETED, STEPS, Bucket, config, microsecon
 from relay.cluster.nats.link import Link, answered
 from relay.cluster.nats.settings import NatsSettings
 from relay.cluster.nats.subjects import Subjects, token
-from relay.errors import BrokerError
+from relay.errors import BrokerError, BrokerUnavailable
 
 _OTHER_BOUNDS: Final = 10058
 _MISSING: Final = 404
@@ -24,12 +24,14 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 class _Kept:
     """What is known of one App's bucket: by which connection, within which bounds, and since when it is there."""
 
-    __slots__ = ("created", "link", "retention", "turn")
+    __slots__ = ("created", "link", "retention", "seen", "turn")
 
     def __init__(self) -> None:
         self.link: Link | None = None
         self.retention: Retention | None = None
         self.created = 0
+        self.seen: Link | None = None
+        """By which connection that was learnt last."""
         self.turn = asyncio.Lock()
 
 
@@ -52,12 +54,15 @@ class Events:
             link = await self._ready(app, kept, retention)
             data = b"%r " % (now + retention.ttl) + text if fits else b""
             answer = await link.send(subject, data, None if fits else dict(DELETED))
-            if not fits:
-                gone = await link.send(f"$JS.API.STREAM.PURGE.{self._stream(app)}", _filter(subject))
-        written = _decode(answered(await answer))
+            gone = None if fits else await link.send(f"$JS.API.STREAM.PURGE.{self._stream(app)}", _filter(subject))
+        try:
+            written = _decode(answered(await answer))
+        except BrokerUnavailable:  # perhaps the stream is gone
+            kept.link = None
+            raise
         if "error" in written:
             raise BrokerError(f"JetStream does not keep an event: {written['error'].get('description')}")
-        if not fits:
+        if gone is not None:
             await gone
         return max(kept.created, self._places.epoch) + int(written["seq"]) * STEPS
 
@@ -72,11 +77,11 @@ class Events:
         if error is not None or not found["message"].get("data"):
             return None
         kept = self._kept.setdefault(app, _Kept())
-        if kept.link is not link:
+        if kept.seen is not link:
             info = _decode(await link.ask(f"$JS.API.STREAM.INFO.{self._stream(app)}"))
             if "created" not in info:
                 return None
-            kept.created = microseconds(info["created"])
+            kept.created, kept.seen = microseconds(info["created"]), link
         until, text = b64decode(found["message"]["data"]).split(b" ", 1)
         step = max(kept.created, self._places.epoch) + int(found["message"]["seq"]) * STEPS
         return Remembered(text, step, float(until)) if float(until) > now else None
@@ -99,7 +104,7 @@ class Events:
         if "error" in made:
             raise BrokerError(f"JetStream keeps no events: {made['error'].get('description')}")
         kept.created = microseconds(made["created"])
-        kept.link, kept.retention = link, retention
+        kept.link, kept.seen, kept.retention = link, link, retention
         return link
 
     async def _make(self, link: Link, what: str, app: str, wanted: dict[str, Any]) -> dict[str, Any]:

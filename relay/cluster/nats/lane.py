@@ -37,7 +37,7 @@ class Lane:
         self._heard[subject] = hear
 
     async def reach(self) -> Link:
-        """The connection. Raises :class:`BrokerUnavailable` when there is none, without waiting for one to come back."""
+        """The connection. Raises :class:`BrokerUnavailable` when it was lost, without waiting for it to come back."""
         if self._worker is None:
             self._tried = asyncio.Event()
             self._worker = running_loop().create_task(self._work())
@@ -65,6 +65,7 @@ class Lane:
                 await link.connect(self._servers, no_echo=False)
                 for subject in self._heard:
                     await link.subscribe(subject)
+                await link.ask("")  # NATS knows of them
                 self._link, self.down = link, None
                 self._tried.set()
                 pause = _FIRST_PAUSE

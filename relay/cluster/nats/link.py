@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ BROKEN: Final = (NatsError, OSError, TimeoutError, EOFError)
 """What nats-py raises when a connection is of no use any more."""
 
 SCHEMES: Final = ("nats", "tls")
+_log = logging.getLogger(__name__)
 _NOBODY: Final = b"NATS/1.0 503"
 _PENDING: Final = 8 * 1024 * 1024
 """Bytes that wait for the socket before whoever publishes waits too."""
@@ -56,7 +58,7 @@ def servers_of(url: str) -> list[str]:
     for server in servers:
         try:
             parts = urlsplit(server)
-            fine = bool(parts.hostname) and parts.port != 0 and parts.scheme in SCHEMES
+            fine = bool(parts.hostname) and parts.port != 0 and parts.scheme == scheme
         except ValueError:
             fine = False
         if not fine:
@@ -72,6 +74,14 @@ class _Client(Client):
     """
 
     arrive: Callable[[int, Delivery], None]
+    secured = False
+    """Whether a server that speaks no TLS is not to be told who we are."""
+
+    def _connect_command(self) -> bytes:
+        if self.secured and not self._server_info.get("tls_required"):
+            raise NatsError("the URL says tls://, but this server speaks no TLS")
+        command: bytes = super()._connect_command()
+        return command
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         self.arrive(sid, Delivery(subject.decode(), reply.decode(), bytes(data), bytes(headers or b"")))
@@ -94,16 +104,18 @@ class Link:
         self._waiting: set[asyncio.Future[Delivery]] = set()
         self._count = 0
         self._subscriptions: dict[str, Any] = {}
+        self._hearing: set[int] = set()
         self._taking: dict[int, Callable[[Delivery], None]] = {}
         self.open = False
 
     async def connect(self, servers: list[str], *, no_echo: bool) -> None:
         """Connect to one of ``servers``. Raises what nats-py does, or TimeoutError."""
+        self._client.secured = servers[0].startswith("tls://")
         try:
             async with asyncio.timeout(self._patience):
                 await self._client.connect(
                     servers,
-                    error_cb=_unsaid,
+                    error_cb=_said,
                     closed_cb=self._closed,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
@@ -131,13 +143,20 @@ class Link:
         self._check()
         if subject not in self._subscriptions:
             self._subscriptions[subject] = None
-            self._subscriptions[subject] = await self._client.subscribe(subject)
+            subscription: Any = await self._client.subscribe(subject)
+            if subject in self._subscriptions:
+                self._subscriptions[subject] = subscription
+                self._hearing.add(subscription._id)  # noqa: SLF001 - by which messages come
+            else:
+                await subscription.unsubscribe()
 
     async def unsubscribe(self, subject: str) -> None:
-        """Hear it no more."""
+        """Hear it no more, not even what is on its way."""
         subscription = self._subscriptions.pop(subject, None)
-        if subscription is not None and self.open:
-            await subscription.unsubscribe()
+        if subscription is not None:
+            self._hearing.discard(subscription._id)  # noqa: SLF001 - as above
+            if self.open:
+                await subscription.unsubscribe()
 
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None
@@ -151,7 +170,8 @@ class Link:
     async def send(
         self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None
     ) -> asyncio.Future[Delivery]:
-        """Ask whoever serves ``subject``. The question has its place in the order when this returns.
+        """Ask whoever serves ``subject``. The question has its place in the order when this returns. Nobody's subject,
+        ``""``, is our own: that is answered when NATS has all that was sent before (and has no ``no_echo``).
 
         Raises :class:`BrokerUnavailable`, now or when the answer is waited for, when there is none within the patience.
         """
@@ -160,7 +180,12 @@ class Link:
             raise BrokerUnavailable(f"{self._most} questions wait for NATS already")
         loop = running_loop()
         answer: asyncio.Future[Delivery] = loop.create_future()
-        token = self._expect(lambda delivery: answer.done() or answer.set_result(delivery))
+
+        def arrived(delivery: Delivery) -> None:
+            if not answer.done():
+                answer.set_result(delivery)
+
+        token = self._expect(arrived)
         timer = loop.call_later(self._patience, self._give_up, answer)
 
         def settle(_: object) -> None:
@@ -173,7 +198,8 @@ class Link:
         answer.add_done_callback(settle)
         self._waiting.add(answer)
         try:
-            await self.publish(subject, data, reply=f"{self._inbox}.{token}", headers=headers)
+            mine = f"{self._inbox}.{token}"
+            await self.publish(subject or mine, data, reply=mine if subject else "", headers=headers)
         except BaseException:
             answer.cancel()
             raise
@@ -184,7 +210,7 @@ class Link:
         return answered(await (await self.send(subject, data, headers)))
 
     async def take(self, arrived: Callable[[Delivery], None]) -> tuple[str, Callable[[], Awaitable[None]]]:
-        """A subject of one's own, for all that comes on it, whatever subject it was sent to first; and how to end it."""
+        """A subject of one's own, for all that comes on it, whatever it was sent to first; and how to end it."""
         self._check()
         self._count += 1
         subject = f"{self._inbox}.{self._count}.all"
@@ -216,14 +242,15 @@ class Link:
 
     def _arrive(self, number: int, delivery: Delivery) -> None:
         subject = delivery.subject
-        if number in self._taking:
+        if number in self._hearing:
+            if self.open:
+                self._hear(subject, delivery.data)
+        elif number in self._taking:
             self._taking[number](delivery)
         elif subject.startswith(self._inbox) and self._inbox:
             arrived = self._asked.get(subject[len(self._inbox) + 1 :])
             if arrived is not None:
                 arrived(delivery)
-        elif self.open and subject in self._subscriptions:
-            self._hear(subject, delivery.data)
 
     def _give_up(self, answer: asyncio.Future[Delivery]) -> None:
         """One answer that does not come says that the connection is of no use."""
@@ -265,5 +292,6 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-async def _unsaid(error: Exception) -> None:
-    """nats-py would print it; who waits for the connection gets it anyway."""
+async def _said(error: Exception) -> None:
+    """What ends the connection is raised where it was waited for; what does not is that something is not permitted."""
+    _log.info("NATS reports an error", extra={"error": str(error)})

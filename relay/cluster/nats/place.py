@@ -83,6 +83,10 @@ class Place:
         """Whether that user is in."""
         return user in self._members
 
+    def holds(self, socket_id: str) -> bool:
+        """Whether that connection is."""
+        return socket_id in self._owners
+
     def add(self, node: str, socket_id: str, member: Identity | None) -> bool:
         """Put a connection in, or into other hands; whether it is its user's first."""
         user = member.user_id if member else None
@@ -158,9 +162,7 @@ class Join:
 
         def answer(steps: Steps) -> Joined:
             new = empty or (earlier is not None and earlier.first_in_channel)
-            return Joined(
-                new, first or (earlier is not None and earlier.first_for_user), count, roster, next(steps)
-            )
+            return Joined(new, first or (earlier is not None and earlier.first_for_user), count, roster, next(steps))
 
         return answer
 
@@ -172,7 +174,7 @@ class Join:
         member = self._member
         if member is None or place.users == 0 or place.users < self._max:
             return False
-        return not place.has(member.user_id) and self.socket_id not in place._owners  # noqa: SLF001
+        return not place.has(member.user_id) and not place.holds(self.socket_id)
 
 
 class Leave:
@@ -228,7 +230,7 @@ class Touch:
 
     def on(self, place: Place, node: str) -> Callable[[Steps], object] | None:
         """See :class:`Act`."""
-        return (lambda steps: True) if place.owned(node) else None
+        return (lambda _: True) if place.owned(node) else None
 
     def idle(self, place: Place) -> bool:
         """See :class:`Act`."""

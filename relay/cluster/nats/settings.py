@@ -14,8 +14,8 @@ from relay.errors import UsageError
 class NatsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all nodes of one cluster agree on, in seconds where it is about time.
 
-    ``prefix`` begins every subject and stream, so that several clusters may share one NATS. A node that was not heard of
-    for ``lease`` is dead to the others; it says that it lives every ``beat``. NATS has ``patience`` to answer
+    ``prefix`` begins every subject and stream, so that several clusters may share one NATS. A node that was not heard
+    of for ``lease`` is dead to the others; it says that it lives every ``beat``. NATS has ``patience`` to answer
     anything, and to bring back the message with which a node proves, every ``proof``, that it still hears. At most
     ``in_flight`` publishes, and as many steps of the directory, wait for NATS. What nobody touches is forgotten after
     ``forget``. JetStream keeps what it knows in ``storage``, on ``replicas`` servers.

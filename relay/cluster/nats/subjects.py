@@ -54,7 +54,7 @@ NODES = "nodes"
 
 
 def place(app: str, channel: str) -> str:
-    """The key of who is in a channel; ``*`` for a channel stands for all of them in :func:`places`."""
+    """The key of who is in a channel."""
     return f"place.{token(app)}.{token(channel)}"
 
 
@@ -73,6 +73,9 @@ def owned(node: str, app: str) -> str:
     return f"own.{node}.{token(app)}.*"
 
 
-def last(key: str) -> str:
-    """The name in the last token of a key."""
-    return name_of(key.rpartition(".")[2])
+def last(key: str) -> str | None:
+    """The name in the last token of a key; None if that is no name's, so that we did not write it."""
+    try:
+        return name_of(key.rpartition(".")[2])
+    except ValueError:
+        return None

@@ -52,7 +52,9 @@ class Turns:
     ``name`` gives the name under which it acts, which has a lease when that returns; ``current`` is the same at once.
     """
 
-    def __init__(self, bucket: Bucket, most: int, name: Callable[[], Awaitable[str]], current: Callable[[], str]) -> None:
+    def __init__(
+        self, bucket: Bucket, most: int, name: Callable[[], Awaitable[str]], current: Callable[[], str]
+    ) -> None:
         self._bucket, self._most = bucket, most
         self._name, self._current = name, current
         self._turns: dict[tuple[str, str], _Turn] = {}
@@ -79,8 +81,9 @@ class Turns:
 
     def forget(self) -> None:
         """What is known of places, and of the index, may be wrong."""
-        for turn in self._turns.values():
-            turn.place, turn.indexed = None, ""
+        self._turns = {key: turn for key, turn in self._turns.items() if turn.worker is not None}
+        for turn in self._turns.values():  # what the index has is of use to those who sweep the name given up
+            turn.place, turn.indexed, turn.index = None, "", 0
 
     def known(self) -> list[tuple[str, str]]:
         """Where this node has somebody."""
@@ -129,11 +132,12 @@ class Turns:
             if not any(answers):
                 if fresh:
                     _answer_idle(batch, place)
+                    await self._tidy(turn, place)
                     return
                 turn.place = None  # what changes nothing is not written, and may be known wrongly
                 continue
             if not await self._write(turn, place, name):
-                await asyncio.sleep(pause * random.random())
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             steps = iter(self._bucket.steps(turn.revision))
