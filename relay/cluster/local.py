@@ -106,10 +106,11 @@ class LocalDirectory:
             if place.members is None:
                 place.members = Members()
             first_for_user = place.members.add(member, socket_id)
+        first_in_channel = not place.sockets
         place.sockets[socket_id] = member.user_id if member else None
         count = len(place.sockets)
         roster = place.members.snapshot() if place.members else {}
-        return Joined(count == 1, first_for_user, count, roster, next(self._steps))
+        return Joined(first_in_channel, first_for_user, count, roster, next(self._steps))
 
     async def leave(self, app: str, channel: str, socket_id: str) -> Left:
         """Take a connection out; unknown is a no-op."""

@@ -1,4 +1,4 @@
-"""The page of the command line has every command and flag, in the parser's own words; run this file to write it anew."""
+"""The page of the command line has every command and flag, in the parser's words; run this file to write it anew."""
 
 import argparse
 import re
@@ -11,9 +11,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 TABLES = re.compile(r"(?<=<!-- the parser's words -->\n)(.*)(?=<!-- until here -->)", re.DOTALL)
 
 
+def actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return parser._actions  # noqa: SLF001 - argparse has no public way to ask
+
+
 def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in build_parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
+    for action in actions(build_parser()):
+        if isinstance(action.choices, dict):
             yield from action.choices.items()
 
 
@@ -31,7 +35,7 @@ def tables() -> str:
     for name, parser in commands():
         if name == "bench":  # whose flags are the benchmark's
             continue
-        rows = [row(action) for action in parser._actions if action.dest != "help"]
+        rows = [row(action) for action in actions(parser) if action.dest != "help"]
         told += "\n".join(
             [f"\n## relay {name}\n", f"{parser.description}\n", "| flag | what it does |", "|---|---|", *rows, ""]
         )

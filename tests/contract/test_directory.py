@@ -69,6 +69,12 @@ class DirectoryContract(ABC):
     def directories(self) -> Nodes:
         """What to test."""
 
+    async def test_joining_again_changes_nothing_and_is_first_of_nothing(self, directories):
+        here, _ = directories
+        assert told(await join(here, ROOM, "1.1", ADA))[:3] == (True, True, 1)
+        assert told(await join(here, ROOM, "1.1", ADA))[:3] == (False, False, 1)
+        assert await leave(here, ROOM, "1.1") == (True, True)
+
     async def test_steps_of_a_channel_rise_also_while_nobody_is_in_it(self, directories):
         here, there = directories
         steps = []

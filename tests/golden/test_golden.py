@@ -12,7 +12,8 @@ that stands still at 1,760,000,000, with socket ids that are always the same::
     S1> {"event":...}                   the hub sends this text frame to that client
     S1> close 4009 Connection not ...   the hub closes it
     server> POST /apps/1001/events?...  a REST call: target, and body on the next line if it has one
-    server< 200 application/json        its answer: status and type, and then the body, with ⏎ for a line feed, ␍ for a return
+    server< 200 application/json        its answer: status and type, and then the body, with ⏎ for a line feed,
+                                        ␍ for a carriage return
     browser> POST /pusher/app/...       a request of the HTTP fallbacks, and "browser< " its answer in the same way;
                                         what a preflight allows stands for its body
     stream> POST /pusher/app/...        one that stays open, instead of the one before; "stream< " lines come over it

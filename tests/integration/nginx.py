@@ -67,7 +67,8 @@ def running(
     changed: Callable[[str], str] = str,
 ) -> Iterator[Nginx]:
     """Nginx before ``relay``, an address as in its `server` line. It is given sockets that listen already, as it
-    gives them to its successor in an upgrade: clients need not wait for it. ``changed`` is what becomes of the guide's file.
+    gives them to its successor in an upgrade: clients need not wait for it. ``changed`` is
+    what becomes of the guide's file.
     """
     pair.private_key_pem.write_to_path(str(folder / "key.pem"))
     (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in pair.cert_chain_pems))

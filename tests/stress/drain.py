@@ -1,6 +1,6 @@
 """A server that is told to end under load while another takes over its port: what arrives, and how clients come back.
 
-    python -m tests.stress.drain 2000 --write docs/how-to/operate
+    python -m tests.stress.drain 2000 --write
 
 measures it with so many clients, and draws the plot of the guide. Everything is on this machine's loopback, in three
 processes: two `relay serve`, which meet at a Redis of their own, and this one with all clients and the publisher.
@@ -14,16 +14,19 @@ import datetime as dt
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
 import sys
+import textwrap
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from relay.cli.workers import LISTENER
 from relay_transports.aiohttp import RestClient
@@ -32,6 +35,9 @@ from tests.integration.wire import CLOSE, TEXT, Wire, frame
 from tests.redis_server import running
 
 CHANNEL = "orders"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "operate.md"
+NUMBERS = PAGE.with_suffix("") / "drain.json"
+MARKED = re.compile(r"<!-- drain: begin -->.*<!-- drain: end -->", re.DOTALL)
 _CREDENTIALS = ("--app-id", "1001", "--key", "app-key", "--secret", "hush-hush")
 _AT_ONCE = 32
 _AFTER = 2.0
@@ -267,19 +273,33 @@ def draw(found: Drained, stem: Path) -> list[Path]:
         left.step([0.0, *back, end], [*range(found.sockets + 1), found.sockets], where="post", color="#332288")
         left.axvline(found.exited, color="#888888", linestyle="--", linewidth=1)
         left.annotate("exit 0", (found.exited, found.sockets * 0.5), (-6, 0), textcoords="offset points", ha="right")
-        left.annotate("on the old server", (0.0, found.sockets), (12, -14), textcoords="offset points", color=RELAY)
-        left.annotate(
-            "on the new one", (end, found.sockets), (-6, -18), textcoords="offset points", ha="right", color="#332288"
-        )
+        for text, x, y, shade in (("on the old server", 0.22, 0.9, RELAY), ("on the new one", 0.74, 0.6, "#332288")):
+            left.text(x * end, y * found.sockets, text, color=shade)
         left.set_xlabel("seconds since SIGTERM", color="#555555")
         left.set_ylabel("clients", color="#555555")
         left.set_title("Clients move, at an even rate")
         away = [1000 * (back.since - first.until) for first, back in zip(found.first, found.back, strict=True)]
         right.hist(away, bins=40, color="#332288")
-        right.set_xlabel("ms from the close to the acknowledged subscribe", color="#555555")
+        right.set_xlabel("ms until it is subscribed again", color="#555555")
         right.set_ylabel("clients", color="#555555")
         right.set_title("How long each was away")
         return save(whole, stem)
+
+
+def in_words(told: Mapping[str, Any]) -> str:
+    """The paragraph of the guide about what was measured."""
+    events = told["clients"] * told["events_accepted"]
+    away = f"{told['away_ms_median']:.0f} ms (median; 99 % for at most {told['away_ms_p99']:.0f} ms)"
+    ended = f"exited with {told['exit_code']} after {told['exited_after_seconds']:.1f} s"
+    lines = (
+        f"Of {told['clients']:,} clients all were closed with 4200, the last one after "
+        f"{told['last_closed_after_seconds']:.1f} s, and the old server {ended}. The publisher saw no error; nobody "
+        f"missed an event while it was connected ({told['gaps_while_connected']} gaps). A client was away for {away}, "
+        f"in which {told['events_missed_while_away']:,} of {events:,} events passed it by. "
+        f"Both servers, all clients and the publisher shared {told['cores']} cores, on Python {told['python']}, "
+        f"{told['date']}."
+    )
+    return "<!-- drain: begin -->\n" + textwrap.fill(lines, 120) + "\n<!-- drain: end -->"
 
 
 def main(arguments: list[str]) -> int:
@@ -288,7 +308,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("sockets", type=int)
     parser.add_argument("--drain", type=float, default=10.0, help="seconds (%(default)s)")
     parser.add_argument("--rate", type=float, default=5.0, help="events a second (%(default)s)")
-    parser.add_argument("--write", type=Path, metavar="FOLDER", help="where to put the plot and the numbers")
+    parser.add_argument("--write", action="store_true", help="put plot and numbers into the guide")
     options = parser.parse_args(arguments)
     with _redis() as url:
         found = asyncio.run(measure(options.sockets, drain=options.drain, rate=options.rate, redis_url=url))
@@ -313,10 +333,10 @@ def main(arguments: list[str]) -> int:
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
     print(json.dumps(told, indent=2))
-    if options.write is not None:
-        options.write.mkdir(parents=True, exist_ok=True)
-        options.write.joinpath("drain.json").write_text(json.dumps(told, indent=2) + "\n")
-        print(*draw(found, options.write / "drain"))
+    if options.write:
+        NUMBERS.write_text(json.dumps(told, indent=2) + "\n")
+        PAGE.write_text(MARKED.sub(lambda _: in_words(told), PAGE.read_text()))
+        draw(found, NUMBERS.with_suffix(""))
     return 0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.redis_server import INSTALL, running
-from tests.stress.drain import measure
+from tests.stress.drain import MARKED, NUMBERS, PAGE, in_words, measure
 
 SOCKETS, WINDOW = 200, 3.0
 
@@ -21,3 +23,7 @@ async def test_a_server_is_replaced_under_load(require):
     assert {one.numbers[-1] for one in found.back} == {found.accepted - 1}
     assert found.accepted > found.accepted_before > 0
     assert max(one.until for one in found.first) - min(one.until for one in found.first) > 1  # 100 a second
+
+
+def test_the_guide_has_the_numbers_that_were_measured():
+    assert MARKED.findall(PAGE.read_text()) == [in_words(json.loads(NUMBERS.read_text()))]
