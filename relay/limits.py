@@ -25,3 +25,7 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
+
+    def give(self) -> None:
+        """Put back a token that was taken and is not to count."""
+        self._tokens = min(self._burst, self._tokens + 1)

@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def every_hub_is_sound(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     made: list[Hub] = []
     build = Hub.__init__
 
+    @wraps(build)
     def noted(hub: Hub, *apps: App, **options: Any) -> None:
         build(hub, *apps, **options)
         if threading.current_thread() is threading.main_thread():

@@ -18,7 +18,7 @@ from relay.protocol import rest
 from relay_transports.aiohttp.rest import answered
 
 MAX_STREAMS = 20
-"""Streams of facts that may be read at once, of each endpoint."""
+"""Streams of facts that may be read at once: of each App with its secret, and of each choice in the console."""
 LIMIT = 1000
 """Facts that wait for one reader; more, and it is told how many it missed."""
 BEAT_SECONDS = 15.0
@@ -46,7 +46,7 @@ class FactLines:
     def __init__(self, hub: Hub, *, most: int = MAX_STREAMS) -> None:
         self._hub = hub
         self._most = most
-        self._readers: dict[asyncio.Task[object], FactStream[Fact]] = {}
+        self._readers: dict[asyncio.Task[object], tuple[str, FactStream[Fact]]] = {}
 
     async def answer(
         self,
@@ -57,7 +57,8 @@ class FactLines:
         app: App | str | None = None,
     ) -> web.StreamResponse:
         """Write facts until the reader or the hub is gone. Raises :class:`RequestError` for a wish that cannot be."""
-        if len(self._readers) >= self._most:
+        whose = app.id if isinstance(app, App) else app or ""
+        if sum(other == whose for other, _ in self._readers.values()) >= self._most:
             raise RequestError(503, f"{self._most} streams of facts are read already: close one")
         if not self._hub.running:
             raise RequestError(503, "Not accepting requests now")
@@ -68,7 +69,7 @@ class FactLines:
         response = web.StreamResponse(headers=_HEADERS)
         task = asyncio.current_task()
         assert task is not None
-        self._readers[task] = facts
+        self._readers[task] = whose, facts
         try:
             async with facts:  # whoever has the headers misses nothing from then on
                 await response.prepare(request)
@@ -80,10 +81,10 @@ class FactLines:
             del self._readers[task]
         return response
 
-    async def goodbye(self, _: web.Application) -> None:
+    async def goodbye(self, _app: web.Application) -> None:
         """End all streams: aiohttp waits for its handlers, and these would never end."""
         tasks = list(self._readers)
-        for stream in self._readers.values():
+        for _, stream in self._readers.values():
             stream.end()
         if tasks:
             await asyncio.wait(tasks, timeout=GOODBYE_SECONDS)

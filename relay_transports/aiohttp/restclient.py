@@ -326,7 +326,9 @@ class RestClient:
         sent, repeat = questions.document(body), self._retry_publish
         return answers.document(await self._ask("POST", questions.path(path), body=sent, repeat=repeat))
 
-    async def facts(self, *, types: Sequence[str] = (), channel: str | None = None) -> AsyncGenerator[Mapping[str, Any], None]:
+    async def facts(
+        self, *, types: Sequence[str] = (), channel: str | None = None
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
         """What happens to the App from now on, of a Relay hub alone: facts of ``types`` (all if none is given) about
         channels that ``channel`` matches, as JSON objects with the fact's ``type``.
 

@@ -111,6 +111,18 @@ def readable(stream: IO[str]) -> bool:
     return bool(select.select([stream], [], [], 0)[0])
 
 
+def test_a_terminal_gets_a_table(url):
+    pytest.importorskip("rich")
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as screen:
+        command = [sys.executable, "-m", "relay", "stats"]
+        done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, timeout=30, check=False)
+        os.close(theirs)
+        assert (done.returncode, done.stderr) == (0, b"")
+        shown = screen.read(4096).decode()
+    assert "│ connections" in shown
+
+
 def test_a_host_that_is_away_is_told(capsys):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -101,7 +101,9 @@ def test_what_nobody_asked_for_waits_too():
 @given(st.data())
 def test_all_is_told_once_and_in_order(data):
     """Questions are asked and answered in any order; a step is done at some time while its question is open."""
-    story, steps, done, waiting = Story(), 0, {}, []
+    story, steps = Story(), 0
+    done: dict[str, int | None] = {}
+    waiting: list[tuple[int, str]] = []
     for number in range(data.draw(st.integers(1, 12))):
         while waiting and data.draw(st.booleans()):
             step_of, name = waiting.pop(data.draw(st.integers(0, len(waiting) - 1)))

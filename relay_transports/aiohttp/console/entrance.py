@@ -60,15 +60,14 @@ class Entrance:
         address = whole_network(self._peers.address(request))
         now = self._clock.now()
         guesses = self._guesses.pop(address, None) or TokenBucket(1 / SECONDS_PER_GUESS, GUESSES, now)
-        if not guesses.take(now):
-            self._guesses[address] = guesses
-            raise RateLimited("Too many wrong tokens from this address", retry_after=SECONDS_PER_GUESS)
-        if hmac.compare_digest(self._token, token.encode("utf-8", "replace")):
-            return  # and what was guessed wrong before is forgotten
-        self._guesses[address] = guesses
-        while len(self._guesses) > _MOST_ADDRESSES:
+        self._guesses[address] = guesses  # behind all others, so that the longest unused is forgotten first
+        if len(self._guesses) > _MOST_ADDRESSES:
             del self._guesses[next(iter(self._guesses))]
-        raise RequestError(401, "Wrong token")
+        if not guesses.take(now):
+            raise RateLimited("Too many wrong tokens from this address", retry_after=SECONDS_PER_GUESS)
+        if not hmac.compare_digest(self._token, token.encode("utf-8", "replace")):
+            raise RequestError(401, "Wrong token")
+        guesses.give()
 
     def open(self, request: web.Request, response: web.Response, path: str) -> None:
         """Let ``response`` carry a cookie that opens this entrance from now on, below ``path``."""
