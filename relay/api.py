@@ -45,17 +45,6 @@ async def _perform(hub: Hub, call: Call) -> Response:
     match call:
         case rest.Trigger():
             return rest.ok(_triggered(call, await hub.publish(call.events, app=call.app)), call.accepted)
-        case rest.ListChannels():
-            found = await hub.channels(prefix=call.prefix, info=call.info, app=call.app)
-            return rest.ok({"channels": {name: _counts(info) for name, info in found.items()}})
-        case rest.GetChannel():
-            info = await hub.channel(call.channel, info=call.info, app=call.app)
-            return rest.ok({"occupied": info.occupied, **_counts(info), **_cache(call, info)})
-        case rest.GetUsers():
-            members = await hub.members(call.channel, app=call.app)
-            return rest.ok({"users": [{"id": member.id} for member in members]})
-        case rest.GetStats():
-            return rest.ok(await _stats(hub, call))
         case rest.GetTotals():
             return rest.ok(numbers(hub, call.app))
         case rest.ReadFacts():  # never ends, so it is no Response: see relay_transports.aiohttp.operations
@@ -63,6 +52,26 @@ async def _perform(hub: Hub, call: Call) -> Response:
         case rest.Terminate():
             await hub.terminate_user_connections(call.user_id, app=call.app)
             return rest.ok({})
+        case _:
+            return rest.ok(await _asked(hub, call))
+
+
+async def _asked(
+    hub: Hub, call: rest.ListChannels | rest.GetChannel | rest.GetUsers | rest.GetStats
+) -> dict[str, object]:
+    """What is known about channels."""
+    match call:
+        case rest.ListChannels():
+            found = await hub.channels(prefix=call.prefix, info=call.info, app=call.app)
+            return {"channels": {name: _counts(info) for name, info in found.items()}}
+        case rest.GetChannel():
+            info = await hub.channel(call.channel, info=call.info, app=call.app)
+            return {"occupied": info.occupied, **_counts(info), **_cache(call, info)}
+        case rest.GetUsers():
+            members = await hub.members(call.channel, app=call.app)
+            return {"users": [{"id": member.id} for member in members]}
+        case rest.GetStats():
+            return await _stats(hub, call)
 
 
 def numbers(hub: Hub, app: App) -> dict[str, object]:

@@ -24,6 +24,7 @@ class RelayNode(Relay):
 
     {"do": "publishes", "events": n, "at_once": m, "channel": c, "channels": k}  to c-0 ... c-(k-1) in turn
     {"do": "joins", "joins": n, "at_once": m, "channel": c, "members": k}        k join each of c-0, c-1, ...
+    {"do": "joins", ..., "again": true}                                          the same clients, somewhere else
     {"do": "leave"}                                                              all who joined go
     """
 
@@ -54,14 +55,16 @@ class RelayNode(Relay):
 
     async def joins(self, order: dict[str, Any]) -> dict[str, float]:
         """Clients without a socket subscribe; connecting and signing come before the clock runs."""
-        self._joined = [await self.hub.connect("key", Nowhere()) for _ in range(order["joins"])]
+        before = self.hub.stats().subscriptions
+        if not order.get("again"):
+            self._joined = [await self.hub.connect("key", Nowhere()) for _ in range(order["joins"])]
         frames = [self._subscribe(number, one, order) for number, one in enumerate(self._joined)]
 
         async def one(number: int) -> None:
             await self._joined[number].receive(frames[number])
 
         used = await _timed(one, order["joins"], order["at_once"])
-        subscriptions = self.hub.stats().subscriptions
+        subscriptions = self.hub.stats().subscriptions - before
         if subscriptions < order["joins"]:
             raise RuntimeError(f"{subscriptions} of {order['joins']} joins were acknowledged")
         return used

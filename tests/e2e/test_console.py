@@ -79,6 +79,8 @@ def console() -> Iterator[Console]:
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(served.serve()):
         served.run = portal.call
         yield served
+        portal.call(served.hub.settle)
+        assert portal.call(served.hub.check) == []
 
 
 @pytest.fixture
@@ -161,6 +163,19 @@ def test_wrong_token_is_told_and_the_right_one_opens(open_console):
     assert page.evaluate("document.cookie") == ""
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("Token")).to_be_visible()
+
+
+def test_a_session_that_ends_leads_back_to_the_login_and_shows_nothing_old(console, open_console):
+    console.client("orders")
+    page = open_console()
+    expect(rows(page, "Channels")).to_have_count(1)
+    page.context.clear_cookies()
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    console.trigger("orders", "paid")
+    expect(fact(page, "paid → orders (1)")).to_have_count(1)
 
 
 def test_an_empty_hub_says_so(open_console):

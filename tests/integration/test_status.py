@@ -88,3 +88,9 @@ def test_a_bound_that_nothing_can_keep_is_refused():
 
 def test_a_loop_that_was_not_looked_at_is_not_late():
     assert LoopLag().seconds() == 0
+
+
+@pytest.mark.parametrize("over", [-1, float("nan")])
+def test_a_window_that_is_none_is_refused(over):
+    with pytest.raises(UsageError, match="drain_over should be a number of seconds from 0 on, got"):
+        setup(web.Application(), Hub(APP), drain_over=over)

@@ -16,7 +16,7 @@ function element(name, text = "", className = "") {
   return made;
 }
 
-const state = { app: null, tab: "channels", before: null, away: false, running: false, channels: [], connections: [] };
+const state = { app: null, tab: "channels", before: null, away: false, visit: null, channels: [], connections: [] };
 
 // ---- in and out
 
@@ -61,7 +61,7 @@ $("logout").addEventListener("click", async () => {
 });
 
 function out() {
-  state.running = false;
+  state.visit = null;
   listening?.abort();
   clear();
   Object.assign(state, { app: null, before: null, channels: [], connections: [] });
@@ -71,14 +71,13 @@ function out() {
 // ---- numbers
 
 function start() {
-  if (state.running) return;
-  state.running = true;
-  look();
+  state.visit = Symbol("from one login to the next logout");
+  look(state.visit);
   listen();
 }
 
-async function look() {
-  while (state.running) {
+async function look(visit) {
+  while (state.visit === visit) {
     const pause = new Promise((resolve) => setTimeout(resolve, EVERY));
     if (!document.hidden || state.away) {
       try {
@@ -392,7 +391,7 @@ async function listen() {
   listening?.abort();
   const mine = (listening = new AbortController());
   const given = { app: state.app, type: $("kind").value, channel: $("pattern").value.trim() };
-  while (state.running && !mine.signal.aborted) {
+  while (!mine.signal.aborted) {
     try {
       given.app ??= state.app;
       if (given.app) await readFacts(given, mine.signal, () => told("live"), heard);
