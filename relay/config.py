@@ -25,8 +25,10 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """PEM file with the certificate and its chain: the address is served with TLS then. A Unix socket never is."""
     tls_key: str | None = None
     """PEM file with the certificate's private key."""
-    fallbacks: bool = True
-    """Whether clients that cannot use WebSockets are served over HTTP, below ``/pusher`` (protocol 9)."""
+    fallbacks: bool | None = None
+    """Whether clients that cannot use WebSockets are served over HTTP, below ``/pusher`` (protocol 9); None: by one
+    process. A session is known to the process that began it, and workers share their requests as the kernel likes.
+    """
     max_fallback_sessions: int = 10_000
     """Such clients at once in each process; one more is closed with 4100."""
     debug: bool = False
@@ -88,6 +90,11 @@ class ServerConfig(msgspec.Struct, frozen=True):
             raise UsageError(
                 f"{self.workers} workers would each know only their own clients, and events would not reach the others:"
                 " add --cluster redis://HOST:PORT, or leave --workers at 1"
+            )
+        if self.workers > 1 and self.fallbacks:
+            raise UsageError(
+                "a client over HTTP is known to one process, and workers that share an address cannot tell its requests"
+                " apart: leave out --fallbacks, or run the processes on addresses of their own behind a proxy"
             )
         if self.workers > 1 and self.unix is not None:
             raise UsageError("workers share an address and cannot share a Unix socket: leave out --unix, or --workers")

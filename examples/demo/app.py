@@ -114,7 +114,7 @@ def build() -> web.Application:
     app.router.add_post("/pay", pay)
     app.router.add_get("/static/pusher.min.js", pusher_js)
     app.router.add_static("/static", HERE / "static")
-    setup(app, hub, authorize=authorize)
+    setup(app, hub, authorize=authorize, fallbacks=cluster is None)  # workers know each only their own sessions
     return app
 
 

@@ -89,7 +89,7 @@ def _serve(config: Config) -> int:
         forwarded_from=server.forwarded_from,
         max_connections_per_address=server.max_connections_per_address,
         drain_over=server.drain,
-        fallbacks=server.fallbacks,
+        fallbacks=server.workers == 1 if server.fallbacks is None else server.fallbacks,
         max_fallback_sessions=server.max_fallback_sessions,
     )
     ids = ", ".join(app.id for app in config.apps)

@@ -89,7 +89,7 @@ def _add_listening(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--tls-cert", metavar="FILE", help="certificate and its chain (PEM), read again on SIGHUP")
     group.add_argument("--tls-key", metavar="FILE", help="private key of the certificate (PEM)")
     trusted = "a proxy whose X-Forwarded-For and X-Forwarded-Proto count: an address, a network, or 'unix'; repeatable"
-    fallbacks = "serve clients that cannot use WebSockets over HTTP, below /pusher (default: yes)"
+    fallbacks = "serve clients that cannot use WebSockets over HTTP, below /pusher (default: yes, with one worker)"
     group.add_argument("--fallbacks", action=argparse.BooleanOptionalAction, default=None, help=fallbacks)
     over_http = "clients over HTTP at once; one more is closed with 4100 (default: 10000)"
     group.add_argument("--max-fallback-sessions", type=_count, metavar="CLIENTS", help=over_http)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from random import Random
 
-import anyio
 import msgspec
 
 from relay.cluster.broker import Envelope
@@ -19,7 +18,7 @@ from relay.testing.clock import ManualClock
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
-    """How bad the links are. Every range is of seconds by the test's clock, and a step takes any time within it.
+    """How bad the links are. ``delay`` is a range of seconds by the test's clock; an envelope takes any time within it.
 
     Envelopes of one node to another keep their order; those of different nodes overtake each other as their delays
     want it. ``loss`` is the probability that one is lost on its way to one node.
@@ -27,18 +26,15 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
 
     delay: tuple[float, float] = (0.0, 0.0)
     loss: float = 0.0
-    answers: tuple[float, float] = (0.0, 0.0)
-    """How long an answer of the directory is on its way, after the step was done."""
     lease: float = 10.0
     """Silence after which a node is taken for dead."""
     beat: float = 3.0
     """How often a node shows that it lives."""
 
     def __post_init__(self) -> None:
-        for name in ("delay", "answers"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise UsageError(f"{name} is a range of seconds such as (0.0, 0.05), got {(low, high)!r}")
+        low, high = self.delay
+        if not 0 <= low <= high:
+            raise UsageError(f"delay is a range of seconds such as (0.0, 0.05), got {self.delay!r}")
         if not 0 <= self.loss <= 1:
             raise UsageError(f"loss is a probability from 0 to 1, got {self.loss!r}")
         if not 0 < self.beat < self.lease:
@@ -96,12 +92,6 @@ class MemoryEngine:
                 end.arrive(envelope)
             else:
                 self._due.set(_OnItsWay(end, envelope), due)
-
-    async def answer(self) -> None:
-        """Let an answer of the directory be on its way."""
-        low, high = self.weather.answers
-        if high:
-            await self.clock.wait(anyio.Event(), self.clock.now() + self._random.uniform(low, high))
 
     async def bury(self, living: MemoryCluster, apps: Collection[str]) -> list[Abandoned]:
         """What nodes left behind that were silent for too long; ``living`` is told of it, and nobody else."""
@@ -236,7 +226,6 @@ class MemoryCluster:
         joined = await self._engine.directory.join(app, channel, socket_id, member, max_members=max_members)
         if isinstance(joined, Joined):
             self._engine.owners[app, channel, socket_id] = (self, member.user_id if member else None)
-        await self._engine.answer()
         return joined
 
     async def leave(self, app: str, channel: str, socket_id: str) -> Left:
@@ -245,7 +234,6 @@ class MemoryCluster:
         self._reach()
         left = await self._engine.directory.leave(app, channel, socket_id)
         self._engine.owners.pop((app, channel, socket_id), None)
-        await self._engine.answer()
         return left
 
     async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
@@ -266,9 +254,7 @@ class MemoryCluster:
     async def remember(self, app: str, channel: str, text: bytes, *, now: float, retention: Retention) -> int:
         """See :class:`relay.cluster.directory.Directory`."""
         self._reach()
-        step = await self._engine.directory.remember(app, channel, text, now=now, retention=retention)
-        await self._engine.answer()
-        return step
+        return await self._engine.directory.remember(app, channel, text, now=now, retention=retention)
 
     async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
         """See :class:`relay.cluster.directory.Directory`."""

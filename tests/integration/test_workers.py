@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from relay_transports.aiohttp import RestClient
-from tests.integration.wire import CLOSE, Wire, frame, websocket
+from tests.integration.wire import CLOSE, Wire, frame, http, websocket
 from tests.redis_server import INSTALL, RedisServer, running
 from tests.unit.command import CREDENTIALS, Process, port_in, run, says, sentence, serving
 
@@ -66,6 +66,11 @@ async def test_clients_of_all_workers_get_what_any_of_them_is_asked_to_publish(s
         for client in clients:
             assert [(await client.event())["data"] for _ in range(8)] == [str(number) for number in range(8)]
         assert (await rest.channel("orders", info=["subscription_count"])).subscription_count == CLIENTS
+
+
+async def test_workers_leave_clients_over_http_alone(served):
+    _, port = served
+    assert (await http(port, "POST", "/pusher/app/app-key/1/abcdefgh/xhr?protocol=7")).status == 404
 
 
 async def test_a_rolling_restart_sends_each_client_away_once_and_publishers_notice_nothing(served):

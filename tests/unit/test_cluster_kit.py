@@ -167,7 +167,7 @@ async def test_a_node_may_come_later():
     ("weather", "told"),
     [
         ({"delay": (1, 0)}, r"delay is a range of seconds such as \(0.0, 0.05\), got \(1, 0\)"),
-        ({"answers": (-1, 0)}, "answers is a range of seconds"),
+        ({"delay": (-1, 0)}, "delay is a range of seconds"),
         ({"loss": 2}, "loss is a probability from 0 to 1, got 2"),
         ({"beat": 20}, "beat must be above 0 and under lease, got beat 20 and lease 10"),
     ],

@@ -138,3 +138,10 @@ def test_origins_that_cannot_be_are_one_sentence(origins, says):
     with pytest.raises(UsageError) as refused:
         parse_config(APP + f"allowed_origins = {origins}")
     assert says in str(refused.value)
+
+
+def test_workers_do_not_serve_clients_over_http_which_each_know_one_of_them():
+    text = f'[server]\nworkers = 2\ncluster = "redis://x"\n{APP}'
+    parse_config(text).server.check()
+    with pytest.raises(UsageError, match="a client over HTTP is known to one process"):
+        parse_config(text.replace("workers", "fallbacks = true\nworkers")).server.check()
