@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
@@ -75,8 +76,8 @@ class SockJsEndpoint:
             routes.add_options(f"{session}/{path}", self._over_http.preflight)
 
     async def info(self, request: web.Request) -> web.Response:
-        """What this server can do. Chance is left to the client, which has its own source of it."""
-        what = {"websocket": False, "origins": ["*:*"], "cookie_needed": False, "entropy": id(request) & 0xFFFFFFFF}
+        """What this server can do. ``entropy`` seeds the names that browsers without a source of chance make up."""
+        what = {"websocket": False, "origins": ["*:*"], "cookie_needed": False, "entropy": secrets.randbits(32)}
         headers = dict(_QUIET)
         if (origin := request.headers.get("Origin")) is not None:  # it is asked with credentials
             headers |= {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}

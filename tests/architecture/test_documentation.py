@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -80,6 +81,11 @@ def succeed(command: list[str | Path], folder: Path) -> None:
 def run_program(code: str, folder: Path) -> None:
     program = folder / "program.py"
     program.write_text(code)
+    if "fullchain.pem" in code:
+        certificate = trustme.CA().issue_cert("example.com")
+        certificate.private_key_pem.write_to_path(folder / "privkey.pem")
+        for part in certificate.cert_chain_pems:
+            part.write_to_path(folder / "fullchain.pem", append=True)
     succeed([sys.executable, __file__, program], folder)
 
 
@@ -196,8 +202,8 @@ def test_a_right_block_passes(page, tmp_path):
         check(block, tmp_path)
 
 
-def run_app_without_staying(app, **_options) -> None:
-    """Stand in for aiohttp's `run_app`: start the application on a free port, then stop it."""
+def run_app_without_staying(app, *, path=None, ssl_context=None, **_options) -> None:
+    """Stand in for aiohttp's `run_app`: start the application on a free port, or on its socket, then stop it."""
     import asyncio
 
     from aiohttp import web
@@ -205,7 +211,10 @@ def run_app_without_staying(app, **_options) -> None:
     async def start_and_stop() -> None:
         runner = web.AppRunner(await app if asyncio.iscoroutine(app) else app)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        if path is None:
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
+        else:
+            await web.UnixSite(runner, path, ssl_context=ssl_context).start()
         await runner.cleanup()
 
     asyncio.run(start_and_stop())

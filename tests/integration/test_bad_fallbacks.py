@@ -71,6 +71,16 @@ async def test_endless_chunks_and_a_compressed_bomb_are_answered_with_413(served
             assert await wire.reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
 
 
+async def test_body_that_does_not_come_is_answered_with_408_and_the_session_lives(served, monkeypatch):
+    monkeypatch.setattr("relay_transports.aiohttp.fallbacks._BODY_SECONDS", 0.05)
+    client = await Poller(served).open()
+    async with dial(served.port) as wire:
+        wire.write(f"POST {client.path}/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[".encode())
+        assert await wire.reader.readline() == b"HTTP/1.1 408 Request Timeout\r\n"
+    await client.send('{"event":"pusher:ping"}')
+    assert [event["event"] for event in await client.events()] == ["pusher:pong"]
+
+
 async def test_message_that_is_too_large_ends_the_connection_as_on_a_websocket(served):
     client = await Poller(served).open()
     await client.send("x" * APP.max_message_bytes)

@@ -95,6 +95,12 @@ async def test_info_says_what_there_is_to_any_page(served):
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
 
 
+async def test_info_has_another_seed_each_time_for_browsers_without_a_source_of_chance(served):
+    seeds = {(await served.http("GET", "/pusher/info")).json["entropy"] for _ in range(5)}
+    assert len(seeds) > 1
+    assert all(0 <= seed < 1 << 32 for seed in seeds)
+
+
 @pytest.mark.parametrize("scheme", ["", "http:", "https:"])
 async def test_iframe_runs_pushers_script_over_tls(served, scheme):
     answer = await served.http("GET", f"/pusher/iframe.html?js_path={quote(scheme + SCRIPT)}")

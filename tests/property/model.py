@@ -38,8 +38,9 @@ class Model:
     members: dict[str, list[str]] = field(default_factory=dict)
     """Presence channels with their users, in the order they came."""
     users: dict[str, str] = field(default_factory=dict)
-    """The user of each connected socket."""
-    signed_in: set[str] = field(default_factory=set)
+    """The user of each connected socket. What one says that is no longer connected changes nothing."""
+    signed_in: dict[str, None] = field(default_factory=dict)
+    """Sockets, in the order they first signed in."""
     subscriptions: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The channels of each socket, in the order it came to them."""
     due: defaultdict[str, list[Expected]] = field(default_factory=lambda: defaultdict(list))
@@ -62,6 +63,8 @@ class Model:
         self.tell(channel, event, data, but=but)
 
     def subscribe(self, socket: str, channel: str) -> None:
+        if socket not in self.users:
+            return
         user = self.users[socket]
         if socket in self.places.get(channel, {}):
             self.refuse(socket, f"Existing subscription to channel {channel}")
@@ -106,6 +109,8 @@ class Model:
         self._replay(socket, channel)
 
     def unsubscribe(self, socket: str, channel: str) -> None:
+        if socket not in self.users:
+            return
         if socket in self.places.get(channel, {}):
             self._leave(socket, channel)
         else:
@@ -127,15 +132,19 @@ class Model:
         for channel in list(self.subscriptions[socket]):
             self._leave(socket, channel)
         del self.users[socket], self.subscriptions[socket]
-        self.signed_in.discard(socket)
+        self.signed_in.pop(socket, None)
         self.due.pop(socket, None)
 
     def sign_in(self, socket: str) -> None:
-        self.signed_in.add(socket)
+        if socket not in self.users:
+            return
+        self.signed_in.setdefault(socket)
         user_data = f'{{"id":"{self.users[socket]}"}}'
         self.due[socket].append(("pusher:signin_success", None, {"user_data": user_data}, None))
 
     def client_event(self, socket: str, channel: str, data: object) -> None:
+        if socket not in self.users:
+            return
         if not carries_client_events(channel):
             self.refuse(socket, "Client event rejected - only supported on private and presence channels")
         elif socket not in self.places.get(channel, {}):

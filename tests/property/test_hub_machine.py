@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from relay import Hub
 from relay.cluster.directory import Occupancy
+from relay.errors import CloseCode
 from relay.facts import CacheMissed, ChannelOccupied, ChannelVacated, Fact, MemberAdded, MemberRemoved
 from relay.metrics import Stats
 from relay.testing import ManualClock
@@ -48,6 +49,7 @@ class HubMachine(RuleBasedStateMachine):
         self.hub = Hub(THE_APP, clock=ManualClock(), random=Random(1))
         self.model = Model(MAX_MEMBERS)
         self.alive: dict[str, Socket] = {}
+        self.whose: dict[str, str] = {}
         self.edges: list[tuple[str, str, str | None]] = []
         self.hub.on(Fact, self.note)
         self.stack = ExitStack()
@@ -65,19 +67,29 @@ class HubMachine(RuleBasedStateMachine):
     def connect(self, user: str) -> Socket:
         socket = self.portal.call(arrive, self.hub)
         self.alive[socket.id] = socket
-        self.model.users[socket.id] = user
+        self.model.users[socket.id] = self.whose[socket.id] = user
         return socket
 
     @rule(socket=consumes(sockets))
     def drop(self, socket: Socket) -> None:
         self.portal.call(socket.disconnect)
         self.portal.call(self.hub.settle)
-        del self.alive[socket.id]
-        self.model.drop(socket.id)
+        if self.alive.pop(socket.id, None) is not None:
+            self.model.drop(socket.id)
+
+    @rule(user=users)
+    def terminate(self, user: str) -> None:
+        """Those closed stay in the bundle: whatever they say later, nothing comes of it."""
+        theirs = [socket for socket in self.model.signed_in if self.model.users[socket] == user]
+        assert self.portal.call(self.hub.terminate_user_connections, user) == len(theirs)
+        self.portal.call(self.hub.settle)
+        for socket in theirs:
+            assert self.alive.pop(socket).close_code == CloseCode.UNAUTHORIZED
+            self.model.drop(socket)
 
     @rule(socket=sockets, channel=channels)
     def subscribe(self, socket: Socket, channel: str) -> None:
-        user = self.model.users[socket.id]
+        user = self.whose[socket.id]
         member = (user, {"name": user}) if is_presence(channel) else (None, None)
         self.portal.call(socket.subscribe, channel, *member)
         self.model.subscribe(socket.id, channel)
@@ -89,7 +101,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(socket=sockets)
     def sign_in(self, socket: Socket) -> None:
-        self.portal.call(socket.sign_in, self.model.users[socket.id])
+        self.portal.call(socket.sign_in, self.whose[socket.id])
         self.model.sign_in(socket.id)
 
     @rule(user=users)
