@@ -68,7 +68,7 @@ async def _run(
 
     from relay_transports.aiohttp import HUB
 
-    stop = asyncio.Event()
+    stop, replaced = asyncio.Event(), list[asyncio.Future[None]]()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
@@ -89,7 +89,7 @@ async def _run(
                 places.append(await _listen_on_unix(runner, server.unix, listeners))
             print(f"Relay listens on {' and '.join(places)} ({what})", flush=True)
             if lifeline is not None:
-                lifeline.watch(stop.set)
+                lifeline.watch(stop.set, lambda: replaced.append(asyncio.ensure_future(_stop_accepting(runner))))
                 lifeline.ready()
             await stop.wait()
         except OSError as error:
@@ -101,13 +101,18 @@ async def _run(
     return 0
 
 
+async def _stop_accepting(runner: web.AppRunner) -> None:
+    """Let nobody new in; those who are here stay."""
+    for site in list(runner.sites):
+        await site.stop()
+
+
 async def _drain(runner: web.AppRunner, hub: Hub | None, over: float) -> None:
     """Send everybody away before aiohttp ends: it would cut publishers off whose connection is idle at that moment.
 
     They are told with their next answer to come back on another connection.
     """
-    for site in list(runner.sites):
-        await site.stop()
+    await _stop_accepting(runner)
     if hub is None or not over:
         return
     with suppress(TimeoutError):

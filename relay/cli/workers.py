@@ -21,6 +21,7 @@ from typing import Final, TextIO
 LISTENER: Final = "RELAY_WORKER_LISTENER"
 LIFELINE: Final = "RELAY_WORKER_FD"
 _READY: Final = b"r"
+_REPLACED: Final = b"s"
 _QUEUE: Final = 1024
 _START_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 1.0
@@ -46,11 +47,16 @@ class Lifeline:
         except OSError:  # the supervisor is gone, which ``watch`` finds out
             pass
 
-    def watch(self, gone: Callable[[], None]) -> None:
-        """Call ``gone`` when the supervisor is not there any more."""
+    def watch(self, gone: Callable[[], None], replaced: Callable[[], None]) -> None:
+        """Call ``gone`` when the supervisor is not there any more, and ``replaced`` when another worker accepts in this
+        one's place.
+        """
         loop = asyncio.get_running_loop()
 
         def look() -> None:
+            if self._socket.recv(1) == _REPLACED:
+                replaced()
+                return
             loop.remove_reader(self._socket)
             gone()
 
@@ -89,6 +95,14 @@ class Worker:
                 return await asyncio.get_running_loop().sock_recv(self._ours, 1) == _READY
         except (OSError, TimeoutError):
             return False
+
+    def replace(self) -> None:
+        """Tell it that another one accepts in its place."""
+        self.retired = True
+        try:
+            self._ours.send(_REPLACED)
+        except OSError:  # it fell over just now
+            pass
 
     async def end(self, within: float) -> None:
         """Ask it to end, and see to it after ``within`` seconds."""
@@ -172,15 +186,23 @@ class Supervisor:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _replace_all(self) -> None:
-        """A new worker for each old one: the old one ends when the new one listens, and only then comes the next."""
+        """A new worker for each old one, one after the other. When all listen no old one accepts any more, and they end
+        one at a time: so whoever is sent away comes to a new one, and is sent away once.
+        """
         async with self._replacing:
-            for old in list(self._workers):
-                if self._stop.is_set() or old.retired:
-                    continue
-                if await self._start(old.listener) is None:
-                    _say("the new worker does not come up: the others stay as they are")
+            old = [worker for worker in self._workers if not worker.retired]
+            new: list[Worker] = []
+            for worker in old:
+                started = None if self._stop.is_set() else await self._start(worker.listener)
+                if started is None:
+                    await asyncio.gather(*(one.end(self._grace) for one in new))
+                    _say("the new workers do not come up: the others stay as they are")
                     return
-                await old.end(self._grace)
+                new.append(started)
+            for worker in old:
+                worker.replace()
+            for worker in old:
+                await worker.end(self._grace)
             if not self._stop.is_set():
                 _say("all workers are new", sys.stdout)
 

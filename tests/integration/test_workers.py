@@ -50,11 +50,20 @@ async def subscribe(stack: AsyncExitStack, port: int) -> Wire:
     return client
 
 
-async def sent_away(client: Wire) -> int:
-    """The code that a client is closed with, in its turn; it answers as clients do."""
-    code = (await client.closed(patience=60)).code
-    client.write(frame(CLOSE, code.to_bytes(2, "big")))
-    return code
+async def live(stack: AsyncExitStack, port: int, client: Wire, closes: list[int], over: asyncio.Event) -> Wire:
+    """A client that comes back as often as it is sent away; its connection in the end."""
+    ending = asyncio.ensure_future(over.wait())
+    while True:
+        receiving = asyncio.ensure_future(client.receive(patience=60))
+        await asyncio.wait([receiving, ending], return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
+            receiving.cancel()
+            return client
+        opcode, payload = receiving.result()
+        assert opcode == CLOSE
+        closes.append(int.from_bytes(payload[:2], "big"))
+        client.write(frame(CLOSE, payload[:2]))
+        client = await subscribe(stack, port)
 
 
 async def test_clients_of_all_workers_get_what_any_of_them_is_asked_to_publish(served):
@@ -87,10 +96,14 @@ async def test_a_rolling_restart_sends_each_client_away_once_and_publishers_noti
                 published += 1
 
         publishing = asyncio.ensure_future(publish())
+        closes: list[list[int]] = [[] for _ in clients]
+        done = asyncio.Event()
+        lives = [asyncio.ensure_future(live(stack, port, *each, done)) for each in zip(clients, closes, strict=True)]
         process.send_signal(signal.SIGHUP)
-        assert await asyncio.gather(*map(sent_away, clients)) == [4200] * CLIENTS
         assert await asyncio.to_thread(says, process) == "Relay: all workers are new\n"
-        back = [await subscribe(stack, port) for _ in range(CLIENTS)]
+        done.set()
+        back = await asyncio.gather(*lives)
+        assert closes == [[4200]] * CLIENTS
         await rest.trigger("orders", "paid", "again")
         for client in back:
             assert (await client.event())["data"] == "again"

@@ -23,7 +23,7 @@ async def main(told):
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     lifeline = Lifeline.of(os.environ)
-    lifeline.watch(stop.set)
+    lifeline.watch(stop.set, lambda: None)
     os.fstat(int(os.environ["RELAY_WORKER_LISTENER"]))
     print(f"up {os.getpid()}", file=told, flush=True)  # before the other one is told to end
     lifeline.ready()
@@ -119,10 +119,10 @@ def test_a_worker_that_falls_over_is_replaced(story):
     assert len(story.pids) == 2
 
 
-def test_hangup_replaces_one_worker_after_the_other(story):
+def test_hangup_starts_all_new_workers_before_the_first_old_one_ends(story):
     old = set(story.pids)
     story.process.send_signal(signal.SIGHUP)
-    assert story.see(4) == ["up", "down", "up", "down"]
+    assert story.see(4) == ["up", "up", "down", "down"]
     assert story.says() == "Relay: all workers are new\n"
     assert len(story.pids) == 2
     assert not story.pids & old
