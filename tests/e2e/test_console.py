@@ -325,6 +325,7 @@ def test_the_hub_goes_away_and_another_one_takes_its_place(open_page):
 def test_everything_can_be_done_by_keyboard(console, open_console):
     console.client("orders", "presence-shop", member=Member("ada"))
     page = open_console(login=False)
+    expect(page.locator("#token")).to_be_focused()
     page.keyboard.type(TOKEN)
     page.keyboard.press("Enter")
     expect(rows(page, "Channels")).to_have_count(2)
