@@ -89,7 +89,7 @@ async def _run(
                 places.append(await _listen_on_unix(runner, server.unix, listeners))
             print(f"Relay listens on {' and '.join(places)} ({what})", flush=True)
             if lifeline is not None:
-                lifeline.watch(stop.set, lambda: replaced.append(asyncio.ensure_future(_stop_accepting(runner))))
+                lifeline.watch(stop.set, lambda: replaced.append(asyncio.ensure_future(_yield(runner, lifeline))))
                 lifeline.ready()
             await stop.wait()
         except OSError as error:
@@ -99,6 +99,12 @@ async def _run(
             await _drain(runner, application.get(HUB), server.drain)
             await runner.cleanup()
     return 0
+
+
+async def _yield(runner: web.AppRunner, lifeline: Lifeline) -> None:
+    """Make way for another worker in this one's place."""
+    await _stop_accepting(runner)
+    lifeline.quiet()
 
 
 async def _stop_accepting(runner: web.AppRunner) -> None:

@@ -22,6 +22,7 @@ LISTENER: Final = "RELAY_WORKER_LISTENER"
 LIFELINE: Final = "RELAY_WORKER_FD"
 _READY: Final = b"r"
 _REPLACED: Final = b"s"
+_QUIET: Final = b"q"
 _QUEUE: Final = 1024
 _START_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 1.0
@@ -42,14 +43,21 @@ class Lifeline:
 
     def ready(self) -> None:
         """Say that this worker listens."""
+        self._say(_READY)
+
+    def quiet(self) -> None:
+        """Say that this worker, which was replaced, accepts nobody any more."""
+        self._say(_QUIET)
+
+    def _say(self, what: bytes) -> None:
         try:
-            self._socket.send(_READY)
+            self._socket.send(what)
         except OSError:  # the supervisor is gone, which ``watch`` finds out
             pass
 
     def watch(self, gone: Callable[[], None], replaced: Callable[[], None]) -> None:
         """Call ``gone`` when the supervisor is not there any more, and ``replaced`` when another worker accepts in this
-        one's place.
+        one's place: ``quiet`` is to be said then.
         """
         loop = asyncio.get_running_loop()
 
@@ -90,19 +98,24 @@ class Worker:
 
     async def listens(self) -> bool:
         """Whether it came to listen; False when it ended before, or takes too long."""
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                return await asyncio.get_running_loop().sock_recv(self._ours, 1) == _READY
-        except (OSError, TimeoutError):
-            return False
+        return await self._hear() == _READY
 
-    def replace(self) -> None:
-        """Tell it that another one accepts in its place."""
+    async def replace(self) -> None:
+        """Tell it that another one accepts in its place; returns when it lets nobody in any more."""
         self.retired = True
         try:
             self._ours.send(_REPLACED)
         except OSError:  # it fell over just now
-            pass
+            return
+        await self._hear()
+
+    async def _hear(self) -> bytes:
+        """What it says next; nothing when it is gone, or takes too long."""
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                return await asyncio.get_running_loop().sock_recv(self._ours, 1)
+        except (OSError, TimeoutError):
+            return b""
 
     async def end(self, within: float) -> None:
         """Ask it to end, and see to it after ``within`` seconds."""
@@ -199,8 +212,7 @@ class Supervisor:
                     _say("the new workers do not come up: the others stay as they are")
                     return
                 new.append(started)
-            for worker in old:
-                worker.replace()
+            await asyncio.gather(*(worker.replace() for worker in old))
             for worker in old:
                 await worker.end(self._grace)
             if not self._stop.is_set():

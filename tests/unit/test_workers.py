@@ -23,7 +23,7 @@ async def main(told):
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     lifeline = Lifeline.of(os.environ)
-    lifeline.watch(stop.set, lambda: None)
+    lifeline.watch(stop.set, lifeline.quiet)
     os.fstat(int(os.environ["RELAY_WORKER_LISTENER"]))
     print(f"up {os.getpid()}", file=told, flush=True)  # before the other one is told to end
     lifeline.ready()
