@@ -13,7 +13,8 @@ from relay import BrokerError, Hub
 from relay.cluster.nats import NatsCluster
 from relay.cluster.nats.subjects import Subjects
 from relay.facts import BrokerLost, BrokerRestored, ChannelVacated, MemberRemoved, UserOffline
-from tests.integration.nats_nodes import QUICK, nodes, process
+from tests.integration.nats_nodes import QUICK, nodes
+from tests.integration.node_process import process
 from tests.integration.redis_nodes import ROOM, Watching, count, member, until, until_heard, users
 from tests.nats_server import INSTALL, NatsServer, running
 from tests.unit.client import ACK, ADDED, APP, REMOVED, arrive
@@ -37,7 +38,7 @@ def restored(hub: Hub) -> int:
 async def test_members_of_a_node_that_was_killed_leave_once_within_its_lease_and_a_beat(server):
     async with nodes(server.url, 3) as hubs:
         eve = await member(hubs[0], "eve")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             for line in (f"join {ROOM} ada", f"join {ROOM} bob", "join presence-other ada"):
                 await node.do(line)
@@ -54,7 +55,7 @@ async def test_members_of_a_node_that_was_killed_leave_once_within_its_lease_and
 async def test_a_user_who_has_a_tab_on_a_living_node_stays_when_another_node_dies(server):
     async with nodes(server.url) as hubs:
         ada, eve = await member(hubs[0], "ada"), await member(hubs[1], "eve")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             for user in ("ada", "bob"):
                 await node.do(f"join {ROOM} {user}")
@@ -67,7 +68,7 @@ async def test_a_user_who_has_a_tab_on_a_living_node_stays_when_another_node_die
 async def test_a_node_that_was_only_paused_comes_back_without_those_who_left(server):
     async with nodes(server.url) as hubs:
         eve = await member(hubs[0], "eve")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             for user in ("ada", "bob"):
                 await node.do(f"join {ROOM} {user}")
@@ -86,7 +87,7 @@ async def test_a_node_that_was_only_paused_comes_back_without_those_who_left(ser
 
 async def test_a_signed_in_user_of_a_node_that_was_killed_goes_offline_once(server):
     async with nodes(server.url) as hubs:
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             await node.do("sign-in ada")
             node.send(signal.SIGKILL)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
 
 import anyio
-import msgspec
 import pytest
 
 from relay import BrokerError, Hub
-from relay.cluster.redis import RedisCluster, RedisSettings
+from relay.cluster.redis import RedisCluster
 from relay.facts import BrokerLost, BrokerRestored, ChannelVacated, MemberRemoved, UserOffline
+from tests.integration.node_process import process
 from tests.integration.redis_nodes import QUICK, ROOM, Watching, count, member, nodes, until, until_heard, users
 from tests.redis_server import INSTALL, RedisServer, running
 from tests.unit.client import ACK, ADDED, APP, REMOVED, arrive
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -29,46 +22,6 @@ def server(require) -> Iterator[RedisServer]:
     """One for each test: most of them leave nothing of it as it was."""
     with running(require("redis-server", INSTALL)) as server:
         yield server
-
-
-class Process:
-    """A node in a process of its own."""
-
-    def __init__(self, url: str, settings: RedisSettings) -> None:
-        command = [sys.executable, "-m", "tests.integration.redis_node", url, msgspec.json.encode(settings).decode()]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    async def hear(self, word: str) -> None:
-        with anyio.fail_after(20):
-            out: IO[str] | None = self._process.stdout
-            assert out is not None
-            assert (await anyio.to_thread.run_sync(out.readline)).strip() == word
-
-    def say(self, line: str) -> None:
-        out = self._process.stdin
-        assert out is not None
-        out.write(line + "\n")
-        out.flush()
-
-    async def do(self, line: str) -> None:
-        self.say(line)
-        await self.hear("done")
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-@contextmanager
-def process(url: str, settings: RedisSettings = QUICK) -> Iterator[Process]:
-    node = Process(url, settings)
-    try:
-        yield node
-    finally:
-        node.end()
 
 
 def lost(hub: Hub) -> int:
@@ -82,7 +35,7 @@ def restored(hub: Hub) -> int:
 async def test_members_of_a_node_that_was_killed_leave_once_within_its_lease_and_a_beat(server):
     async with nodes(server.url, 3) as hubs:
         eve = await member(hubs[0], "eve")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             for line in (f"join {ROOM} ada", f"join {ROOM} bob", "join presence-other ada"):
                 await node.do(line)
@@ -99,7 +52,7 @@ async def test_members_of_a_node_that_was_killed_leave_once_within_its_lease_and
 async def test_a_user_who_has_a_tab_on_a_living_node_stays_when_another_node_dies(server):
     async with nodes(server.url) as hubs:
         ada, eve = await member(hubs[0], "ada"), await member(hubs[1], "eve")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             for user in ("ada", "bob"):
                 await node.do(f"join {ROOM} {user}")
@@ -112,7 +65,7 @@ async def test_a_user_who_has_a_tab_on_a_living_node_stays_when_another_node_die
 async def test_a_node_that_was_only_paused_comes_back_without_those_who_left(server):
     async with nodes(server.url) as hubs:
         eve = await member(hubs[0], "eve")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             for user in ("ada", "bob"):
                 await node.do(f"join {ROOM} {user}")
@@ -131,7 +84,7 @@ async def test_a_node_that_was_only_paused_comes_back_without_those_who_left(ser
 
 async def test_a_signed_in_user_of_a_node_that_was_killed_goes_offline_once(server):
     async with nodes(server.url) as hubs:
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             await node.do("sign-in ada")
             node.send(signal.SIGKILL)
@@ -188,7 +141,7 @@ async def test_a_node_that_redis_throws_out_because_too_much_waits_for_it_is_bac
     server.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 100kb 100kb 1")
     async with nodes(server.url, 1) as (hub,):
         ada = await member(hub, "ada")
-        with process(server.url) as node:
+        with process(server.url, QUICK) as node:
             await node.hear("ready")
             await node.do(f"join {ROOM} bob")
             node.send(signal.SIGSTOP)

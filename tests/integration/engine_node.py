@@ -1,6 +1,6 @@
-"""A node in a process of its own, to be killed: `python -m tests.integration.redis_node URL`, told what to do by lines.
+"""A node in a process of its own, to be killed: `python -m tests.integration.engine_node ENGINE URL SETTINGS`.
 
-`join CHANNEL USER` and `leave USER` are answered by `done`; once it runs it says `ready`.
+`join CHANNEL USER`, `sign-in USER` and `leave USER` on its input are answered by `done`; once it runs it says `ready`.
 """
 
 import sys
@@ -9,13 +9,21 @@ import anyio
 import msgspec
 
 from relay import Hub
+from relay.cluster.cluster import Cluster
+from relay.cluster.nats import NatsCluster, NatsSettings
 from relay.cluster.redis import RedisCluster, RedisSettings
 from tests.unit.client import APP, Socket, arrive
 
 
-async def main(url: str, settings: RedisSettings) -> None:
+def cluster_of(engine: str, url: str, settings: str) -> Cluster:
+    if engine == "nats":
+        return NatsCluster(url, msgspec.json.decode(settings, type=NatsSettings))
+    return RedisCluster(url, msgspec.json.decode(settings, type=RedisSettings))
+
+
+async def main(cluster: Cluster) -> None:
     sockets: dict[str, Socket] = {}
-    async with Hub(APP, cluster=RedisCluster(url, settings)) as hub:
+    async with Hub(APP, cluster=cluster) as hub:
         print("ready", flush=True)
         async for line in anyio.wrap_file(sys.stdin):
             match line.split():
@@ -31,4 +39,4 @@ async def main(url: str, settings: RedisSettings) -> None:
             print("done", flush=True)
 
 
-anyio.run(main, sys.argv[1], msgspec.json.decode(sys.argv[2], type=RedisSettings))
+anyio.run(main, cluster_of(*sys.argv[1:4]))
