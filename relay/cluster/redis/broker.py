@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final
 
 from relay.cluster.broker import Envelope
-from relay.cluster.packing import Unreadable, pack, unpack
+from relay.cluster.inbox import Inbox
+from relay.cluster.packing import pack
 from relay.cluster.redis.address import Place, locate
 from relay.cluster.redis.ears import Ears
 from relay.cluster.redis.keys import Keys
@@ -60,7 +61,12 @@ class RedisBroker:
         self._proof = b""
         self.healthy = False
         self.proven: float | None = None
-        self.refused = 0
+        self._inbox = Inbox("Redis", self.node, self._keys.topic, _log)
+
+    @property
+    def refused(self) -> int:
+        """How much came that was no envelope."""
+        return self._inbox.refused
 
     def watch(self, lost: Callable[[], None], restored: Callable[[], Awaitable[None]]) -> None:
         """Call ``lost`` when a proof fails; when one succeeds again, ``restored``, and be healthy when it returns."""
@@ -122,22 +128,9 @@ class RedisBroker:
             if all(self._beacons.values()):
                 self._heard.set()
             return
-        try:
-            packet = unpack(data)
-            envelope = packet.envelope
-            if self._keys.topic(envelope.app, envelope.channel) != topic:
-                raise Unreadable("an envelope for another channel")
-        except Unreadable as error:
-            self.refused += 1
-            if self.refused == 1:  # a log line for each would be the next thing to flood us
-                _log.warning("what came over Redis is refused", extra={"reason": str(error)})
-            return
-        if packet.sender == self.node or self._receive is None or topic not in self._wanted:
-            return
-        try:
-            self._receive(envelope)
-        except Exception:  # noqa: BLE001 - one envelope must not make this node deaf to the next
-            _log.exception("an envelope could not be delivered")
+        envelope = self._inbox.read(topic, data)
+        if envelope is not None and self._receive is not None and topic in self._wanted:
+            self._inbox.hand_over(envelope, self._receive)
 
     async def _listen(self) -> None:
         """Connect and subscribe to everything that is wanted."""
