@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from relay.fanout import Batch
+    from relay.inflight import InFlight
 
 C = TypeVar("C")
 """A connection; this module only keeps it."""
@@ -21,21 +22,33 @@ class Channel(Generic[C]):
     """One occupied channel: its subscribers, and the connections that are just joining.
 
     ``transports`` is what fan-out walks; ``joining`` keeps what a connection must get right after its
-    acknowledgement (design 3.4). ``attached`` tells that the broker delivers this channel to us; ``told``
-    who is in a presence channel, ``cached`` that it is a cache channel.
+    acknowledgement (design 3.4). ``attached`` tells that the broker delivers this channel to us, ``attaching`` that it
+    was asked to; ``told`` who is in a presence channel, ``cached`` that it is a cache channel.
 
     Its published events have a rising step then. ``replayed`` holds the step of the event that a subscriber was
     given with its acknowledgement; that one, and those before it, may still be on their way from other nodes and
     are not for that subscriber any more. ``floor`` is the highest of these steps.
     """
 
-    __slots__ = ("attached", "batch", "cached", "floor", "joining", "name", "replayed", "told", "transports")
+    __slots__ = (
+        "attached",
+        "attaching",
+        "batch",
+        "cached",
+        "floor",
+        "joining",
+        "name",
+        "replayed",
+        "told",
+        "transports",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.transports: dict[Transport, C] = {}
         self.joining: dict[Transport, list[tuple[int, bytes]]] = {}
         self.attached = False
+        self.attaching: InFlight | None = None
         self.batch: Batch | None = None
         """What its subscribers share in this tick; ends when one comes or goes."""
         self.cached = is_cached(name)

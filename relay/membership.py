@@ -24,6 +24,7 @@ from relay.cluster.broker import Envelope
 from relay.cluster.directory import Full, Joined, Left
 from relay.edges import Asked
 from relay.errors import BrokerError, Refused
+from relay.inflight import InFlight
 from relay.presence import Edge
 from relay.protocol import authorization, messages
 from relay.protocol.names import Kind
@@ -122,7 +123,7 @@ async def _enter(node: Node, connection: Connection, request: Join) -> None:
     channel = tenant.channels.open(name)
     channel.hold(connection.transport)
     if not channel.attached:
-        channel.attached = await attach(node, tenant, name)
+        await _attach_once(node, tenant, channel)
         if not connection.session.holds(name, subscription):
             return
     with node.edges.asking(tenant.app.id, name) as asked:
@@ -164,6 +165,19 @@ async def _enter_as(
         node.journal.record(
             facts.CacheMissed(app=tenant.app.id, time=node.clock.time(), socket_id=connection.socket_id, channel=name)
         )
+
+
+async def _attach_once(node: Node, tenant: Tenant, channel: Channel[Connection]) -> None:
+    """Attach ``channel``; who comes while that is under way waits for the same answer."""
+    if channel.attaching is not None:
+        await channel.attaching.idle()
+        return
+    channel.attaching = InFlight()
+    try:
+        with channel.attaching:
+            channel.attached = await attach(node, tenant, channel.name)
+    finally:
+        channel.attaching = None
 
 
 async def attach(node: Node, tenant: Tenant, name: str) -> bool:

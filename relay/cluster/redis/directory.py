@@ -7,13 +7,11 @@ import logging
 import math
 import secrets
 from collections.abc import Collection, Mapping
-from operator import itemgetter
 from typing import Any, Final
 
-import msgspec
-
 from relay.cluster.directory import Abandoned, Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
-from relay.cluster.redis.address import Argument, Place, locate
+from relay.cluster.redis import answers
+from relay.cluster.redis.address import Place, locate
 from relay.cluster.redis.keys import Keys, place
 from relay.cluster.redis.lanes import Lanes
 from relay.cluster.redis.settings import RedisSettings
@@ -23,8 +21,6 @@ from relay.protocol.messages import Identity
 _CHANNELS_AT_ONCE: Final = 1000
 _ENTRIES_AT_ONCE: Final = 100
 _MICROSECONDS: Final = 1_000_000
-_decode_members = msgspec.msgpack.Decoder(list[str]).decode
-"""Packed by Redis: redis-py reads one string of any length as fast as a short one."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,73 +54,67 @@ class RedisDirectory:
         self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
     ) -> Joined | Full:
         """Put a connection into a channel; doing it twice changes nothing but whose it is."""
-        info = b"" if member is None or member.info is None else bytes(member.info)
-        who: tuple[Argument, ...] = (b"0", b"", b"") if member is None else (b"1", member.user_id, info)
+        info = "" if member is None or member.info is None else bytes(member.info).decode()
+        who = ("0", "", "") if member is None else ("1", member.user_id, info)
         while True:
             if not self._known:
                 self._introduce()
             name = self._name
-            answer: Any = await self._change(b"join", app, channel, socket_id, name, *who, max_members)
-            if answer[0] == b"full":
-                return Full(answer[1])
-            if answer[0] == b"in":
+            answer = answers.entered(await self._change("join", app, channel, socket_id, name, *who, max_members))
+            if answer.said != "dead":
                 break
             self._rename(name)
-        if name != self._name:  # it was taken for dead meanwhile, and what it owns will be swept
-            again: Any = await self._change(b"join", app, channel, socket_id, self._name, *who, max_members)
-            if again[0] == b"in":
-                answer = [b"in", answer[1] or again[1], answer[2] or again[2], *again[3:]]
-        return Joined(bool(answer[1]), bool(answer[2]), answer[3], _roster(answer[5]), answer[4])
+        if answer.said == "in" and name != self._name:  # it was taken for dead meanwhile: what it owns will be swept
+            again = answers.entered(await self._change("join", app, channel, socket_id, self._name, *who, max_members))
+            if again.said == "in":
+                return again.joined(answer)
+        return answer.joined()
 
     async def leave(self, app: str, channel: str, socket_id: str) -> Left:
         """Take a connection out; unknown is a no-op."""
-        answer: Any = await self._change(b"leave", app, channel, socket_id)
-        return _left(*answer[:3]) if answer else Left()
+        return answers.gone(await self._change("leave", app, channel, socket_id)).left()
 
     async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
         """The occupied channels whose names begin with ``prefix``: each with its counts of one moment, the list
         not of one moment when it is long.
         """
         found: dict[str, Occupancy] = {}
-        start = prefix.encode()
         for shard in range(self._keys.shards):
-            low = b"[" + start
+            low = f"[{prefix}"
             while True:
-                answer: Any = await self._script(
-                    self._keys.numbered(shard), b"occupied", app, low, b"[" + start + b"\xff", _CHANNELS_AT_ONCE
+                some = answers.found(
+                    await self._script(self._keys.numbered(shard), "occupied", app, prefix, low, _CHANNELS_AT_ONCE)
                 )
-                found.update((name.decode(), Occupancy(count, users)) for name, count, users in answer)
-                if len(answer) < _CHANNELS_AT_ONCE:
+                found.update((one.channel, Occupancy(one.subscriptions, one.users)) for one in some)
+                if len(some) < _CHANNELS_AT_ONCE:
                     break
-                low = b"(" + answer[-1][0]
+                low = f"({some[-1].channel}"
         return found
 
     async def occupancy(self, app: str, channel: str) -> Occupancy:
         """One channel's counts."""
-        answer: Any = await self._script(self._shard(app, channel), b"occupancy", app, channel)
-        return Occupancy(*answer)
+        return answers.occupancy(await self._script(self._shard(app, channel), "occupancy", app, channel))
 
     async def roster(self, app: str, channel: str) -> Roster:
         """The users of a presence channel."""
-        answer: Any = await self._script(self._shard(app, channel), b"roster", app, channel)
-        return _roster(answer)
+        return answers.roster(await self._script(self._shard(app, channel), "roster", app, channel))
 
     async def remember(self, app: str, channel: str, text: bytes, *, now: float, retention: Retention) -> int:
         """Keep the last event of a cache channel; the bounds are for each shard where there are several."""
         shards = self._keys.shards
-        step: Any = await self._script(
+        answer = await self._script(
             self._shard(app, channel),
-            b"remember",
+            "remember",
             app,
             channel,
-            text,
+            text.decode(),
             repr(now),
             repr(now + retention.ttl),
             math.ceil(retention.ttl) + 60,
             -(-retention.max_channels // shards),
             -(-retention.max_bytes // shards),
         )
-        return int(step)
+        return answers.number(answer)
 
     async def recall(self, app: str, channel: str, *, now: float) -> Remembered | None:
         """The last event of a cache channel."""
@@ -140,30 +130,29 @@ class RedisDirectory:
         if self._astray:
             self._rename(self._name, keep=True)
         name = self._name
-        answer: Any = await self._script(self._keys.nodes, *self._beating(name))
-        if answer[0]:
+        answer = answers.lease(await self._script(self._keys.nodes, *self._beating(name)))
+        if answer.lost:
             self._rename(name)
-            answer = await self._script(self._keys.nodes, *self._beating(self._name))
+            answer = answers.lease(await self._script(self._keys.nodes, *self._beating(self._name)))
         self._known = True
         lapsed, self._lapsed = self._lapsed, False
-        dead = [one.decode() for one in answer[1]]
         gone: list[Abandoned] = []
         try:
             for app in apps:
-                for one in dead:
+                for one in answer.dead:
                     if (one, app) not in self._swept:
                         await self._sweep(one, app, gone)
             await self._touch(apps)
         except BrokerError as error:  # what was swept has to be told all the same
             _log.warning("dead nodes could not be swept", extra={"error": str(error)})
-        self._swept = {known for known in self._swept if known[0] in dead}
+        self._swept = {known for known in self._swept if known[0] in answer.dead}
         return Beat(gone, lapsed=lapsed, again=self._settings.beat)
 
     async def close(self) -> None:
         """Let go of Redis; what is still owned by this node is for the others to sweep, at once."""
         if self._known and self._lanes.down(self._keys.nodes) is None:
             try:
-                await self._script(self._keys.nodes, b"retire", self._name)
+                await self._script(self._keys.nodes, "retire", self._name)
             except BrokerError as error:
                 _log.info("Redis was not told that this node ends", extra={"error": str(error)})
         self._name, self._known, self._before = _new_name(), False, ""
@@ -181,10 +170,10 @@ class RedisDirectory:
         if answer.cancelled() or answer.exception() is not None:
             self._known = False
 
-    def _beating(self, name: str) -> tuple[Argument, ...]:
+    def _beating(self, name: str) -> tuple[str, str, int, int, str]:
         lease = round(self._settings.lease * _MICROSECONDS)
         before, self._before = self._before, ""
-        return b"beat", name, int(self._known), lease, before
+        return "beat", name, int(self._known), lease, before
 
     def _rename(self, name: str, *, keep: bool = False) -> None:
         """Go on under another name, unless that was done meanwhile. ``keep`` the old one for a lease."""
@@ -197,9 +186,10 @@ class RedisDirectory:
         for shard in range(self._keys.shards):
             more = 1
             while more:
-                answer: Any = await self._script(self._keys.numbered(shard), b"sweep", name, app, _ENTRIES_AT_ONCE)
-                more, swept = answer
-                gone += [_abandoned(app, one) for one in swept]
+                more, swept = answers.swept(
+                    await self._script(self._keys.numbered(shard), "sweep", name, app, _ENTRIES_AT_ONCE)
+                )
+                gone += [one.abandoned(app) for one in swept]
         self._swept.add((name, app))
 
     async def _touch(self, apps: Collection[str]) -> None:
@@ -209,50 +199,30 @@ class RedisDirectory:
             return
         for app in apps:
             for shard in range(self._keys.shards):
-                cursor: Any = b"0"
+                cursor = "0"
                 while True:
-                    cursor = await self._script(self._keys.numbered(shard), b"touch", self._name, app, cursor)
-                    if cursor == b"0":
+                    cursor = answers.text(
+                        await self._script(self._keys.numbered(shard), "touch", self._name, app, cursor)
+                    )
+                    if cursor == "0":
                         break
         self._touched = now
 
     def _shard(self, app: str, channel: str) -> bytes:
         return self._keys.shard(place(app, channel))
 
-    async def _change(self, operation: bytes, app: str, channel: str, *arguments: Argument) -> object:
+    async def _change(self, operation: str, app: str, channel: str, *arguments: str | int) -> bytes:
         """A step that must not be half known: where it fails, everything is put right at the next beat."""
         try:
-            return await self._script(self._shard(app, channel), operation, app, channel, *arguments)
+            answer: bytes = await self._script(self._shard(app, channel), operation, app, channel, *arguments)
         except BaseException:
             self._astray = True
             raise
+        return answer
 
-    def _script(self, key: bytes, operation: Argument, *arguments: Argument) -> asyncio.Future[object]:
+    def _script(self, key: bytes, operation: str, *arguments: str | int) -> asyncio.Future[Any]:
         return self._lanes.script(key, operation, math.ceil(self._settings.forget), *arguments)
 
 
 def _new_name() -> str:
     return secrets.token_hex(8)
-
-
-def _roster(answer: bytes) -> Roster:
-    """Users by the step at which they joined."""
-    if not answer:
-        return {}
-    members = []
-    flat = _decode_members(answer)
-    for user, value in zip(flat[::2], flat[1::2], strict=True):
-        step, _, info = value.partition(":")
-        members.append((int(step), user, msgspec.Raw(info.encode()) if info else None))
-    members.sort(key=itemgetter(0))
-    return {user: info for _, user, info in members}
-
-
-def _left(count: int, last: int, step: int) -> Left:
-    return Left(count == 0, bool(last), step, count)
-
-
-def _abandoned(app: str, answer: list[Any]) -> Abandoned:
-    channel, socket_id, count, last, step, member, user = answer
-    user_id = user.decode() if member == b"1" else None
-    return Abandoned(app, channel.decode(), socket_id.decode(), user_id, _left(count, last, step))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from relay.cluster.redis.address import Argument, Place
 from relay.cluster.redis.lane import Lane
 from relay.cluster.redis.scripts import SHA
 from relay.cluster.redis.settings import RedisSettings
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Lanes:
@@ -22,9 +26,9 @@ class Lanes:
         """Redis's answer to ``command``; see :meth:`Lane.send`."""
         return self._lane(key).send(*command)
 
-    def script(self, key: bytes, *arguments: Argument) -> asyncio.Future[object]:
+    def script(self, key: bytes, *arguments: str | int) -> asyncio.Future[object]:
         """Run the script with one key."""
-        return self._lane(key).send(b"EVALSHA", SHA, 1, key, *arguments)
+        return self._lane(key).send(b"EVALSHA", SHA, b"1", key, _pack(arguments))
 
     def down(self, key: bytes) -> str | None:
         """Why that cannot be asked for now, or None."""

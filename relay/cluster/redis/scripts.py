@@ -1,8 +1,8 @@
 r"""What Redis does in one atomic step, in its own language. One script, so that Redis knows all of it or nothing.
 
 ``KEYS[1]`` is what the keys of one shard begin with (or, for ``beat`` and ``retire``, the key of the leases);
-everything else the script touches is named from it, and lies in the same slot of a Redis Cluster. ``ARGV[1]`` is what
-to do, ``ARGV[2]`` for how many seconds keys are kept that nobody touches.
+everything else the script touches is named from it, and lies in the same slot of a Redis Cluster. ``ARGV[1]`` is a list
+in MessagePack: what to do, for how many seconds keys are kept that nobody touches, and what the operation takes.
 
 The keys of a shard, behind its prefix::
 
@@ -18,6 +18,9 @@ The keys of a shard, behind its prefix::
 A *step* is Redis's clock in microseconds, or one more than the last one where that is not higher. So it rises within a
 shard whatever happens to the clock, and goes on rising when Redis lost everything.
 
+Every answer is one string of MessagePack too, since redis-py's time goes into each part of what comes and goes, not
+into each byte. Redis unpacks no bytes, only text.
+
 When all leases are over, nobody could renew one: Redis was away, not the nodes. So who was alive then has one lease
 more.
 """
@@ -28,7 +31,8 @@ import hashlib
 from typing import Final
 
 _COMMON = r"""
-local P, op, forget = KEYS[1], ARGV[1], ARGV[2]
+local P, asked = KEYS[1], cmsgpack.unpack(ARGV[1])
+local op, forget = asked[1], asked[2]
 local call = redis.call
 local function text(number) return string.format('%.0f', number) end
 local function clock() local t = call('TIME'); return t[1] * 1000000 + t[2] end
@@ -71,7 +75,7 @@ local function join(app, channel, socket, node, member, user, info, most)
   end
   call('SADD', mine, entry)
   keep(sockets, users, members, index, mine)
-  return {'in', new, first, call('HLEN', sockets), now, member == '1' and cmsgpack.pack(call('HGETALL', members)) or ''}
+  return {'in', call('HLEN', sockets), now, new, first, member == '1' and call('HGETALL', members) or {}}
 end
 
 local function leave(app, channel, socket, only)
@@ -104,7 +108,7 @@ local function sweep(node, app, most)
   for _, entry in ipairs(call('SPOP', P .. 'n:' .. node .. ':' .. app, most)) do
     local channel, socket = string.match(entry, '^(.*)%z([^%z]*)$')
     local left = leave(app, channel, socket, node)
-    if left[1] then gone[#gone + 1] = {channel, socket, left[1], left[2], left[3], left[4], left[5]} end
+    if left[1] then gone[#gone + 1] = {channel, socket, left} end
   end
   return {call('EXISTS', P .. 'n:' .. node .. ':' .. app), gone}
 end
@@ -129,7 +133,7 @@ local function beat(node, known, lease, before)
     end
   end
   local due = call('ZSCORE', P, node)
-  if known == '1' and (not due or tonumber(due) < now) then return {1} end
+  if known == 1 and (not due or tonumber(due) < now) then return {1} end
   call('ZADD', P, text(now + lease), node)
   if before ~= '' then call('ZADD', P, 'XX', text(now + lease), before) end
   call('ZREMRANGEBYSCORE', P, '-inf', text(now - forget * 1000000))
@@ -139,8 +143,8 @@ end
 """
 
 _QUESTIONS = r"""
-local function occupied(app, low, high, most)
-  local names, answer = call('ZRANGEBYLEX', P .. 'p:' .. app, low, high, 'LIMIT', 0, most), {}
+local function occupied(app, prefix, low, most)
+  local names, answer = call('ZRANGEBYLEX', P .. 'p:' .. app, low, '[' .. prefix .. '\255', 'LIMIT', 0, most), {}
   for i, channel in ipairs(names) do
     local at = place(app, channel)
     answer[i] = {channel, call('HLEN', P .. 's:' .. at), call('HLEN', P .. 'u:' .. at)}
@@ -149,7 +153,7 @@ local function occupied(app, low, high, most)
 end
 
 local function roster(app, channel)
-  return cmsgpack.pack(call('HGETALL', P .. 'm:' .. place(app, channel)))
+  return call('HGETALL', P .. 'm:' .. place(app, channel))
 end
 
 local function occupancy(app, channel)
@@ -193,7 +197,7 @@ local operations = {join = join, leave = function(app, channel, socket) return l
   sweep = sweep, touch = touch, beat = beat, occupied = occupied, occupancy = occupancy,
   roster = roster, remember = remember,
   retire = function(node) return call('ZADD', P, 'XX', text(clock()), node) end}
-return operations[op](unpack(ARGV, 3))
+return cmsgpack.pack(operations[op](unpack(asked, 3)))
 """
 
 SCRIPT: Final = (_COMMON + _MEMBERSHIP + _NODES + _QUESTIONS + _CACHE + _CHOICE).encode()
