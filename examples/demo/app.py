@@ -34,6 +34,8 @@ WHO = f"say who you are: user is 16 hexadecimal digits, name 1 to {MAX_NAME} pri
 
 CLUSTER = "DEMO_CLUSTER"
 """Where workers are told of the Redis that links them."""
+UNTIL_WE_ARE_GONE = '"$@" & read -r _; kill $!; wait $!; rm -rf "$0"'
+"""What keeps Redis running: it reads a pipe that only we hold, which ends with us even when we are killed."""
 ONLY_OURS = {"Content-Security-Policy": "default-src 'self'"}  # the page loads nothing from anywhere else
 
 
@@ -125,12 +127,11 @@ def redis() -> Iterator[str]:
     if program is None:
         raise UsageError("several workers need Redis between them, and redis-server is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", "--save", "", "--dir", folder]
-        with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, start_new_session=True) as process:  # noqa: S603
-            try:
-                yield f"unix://{folder}/redis.sock"
-            finally:
-                process.terminate()
+        where = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", "--dir", folder, "--save", ""]
+        command = ["/bin/sh", "-c", UNTIL_WE_ARE_GONE, folder, program, *where]
+        # A session of its own: Ctrl-C is for us. Leaving the block closes the pipe, and waits for both.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True):  # noqa: S603
+            yield f"unix://{folder}/redis.sock"
 
 
 def main() -> int:

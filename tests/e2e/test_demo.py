@@ -1,10 +1,13 @@
 """The demo that `make serve` runs, as people use it: in Chromium, with pusher-js and with the demo's own client."""
 
+import os
 import re
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
@@ -221,6 +224,37 @@ def test_third_person_joins_and_leaves(opened):
         person.sees_people(3)
     opened.page.get_by_role("button", name="Remove").click()
     opened.both_are_there()
+
+
+@contextmanager
+def two_processes(folder: str) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """The demo with its temporary files in ``folder``, and a connection to its Redis."""
+    command = [sys.executable, str(DEMO / "app.py"), "--port", "0", "--workers", "2"]
+    environ = {**os.environ, "TMPDIR": folder}
+    with (
+        socket.socket(socket.AF_UNIX) as redis,
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            assert b"2 workers" in process.stdout.readline()
+            [path] = Path(folder).glob("*/redis.sock")
+            redis.connect(str(path))
+            yield process, redis
+        finally:
+            process.kill()
+            with suppress(OSError):  # a Redis that is still there now would stay
+                redis.sendall(b"SHUTDOWN NOSAVE\r\n")
+
+
+def test_nothing_of_the_demo_outlives_its_first_process(require):
+    require("redis-server", "apt-get install redis-server")
+    with tempfile.TemporaryDirectory() as folder:  # a Unix socket's path must be short
+        with two_processes(folder) as (process, redis):
+            process.kill()
+            process.communicate(timeout=60)  # workers, Redis and its guard hold this stderr until they end
+            assert redis.recv(1) == b""
+        assert list(Path(folder).iterdir()) == []
 
 
 def test_page_says_that_the_hub_is_gone_and_recovers(open_demo, client):

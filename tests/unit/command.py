@@ -74,3 +74,8 @@ def port_in(line: str) -> int:
     """The port in the line that a running `relay serve` printed."""
     [port] = re.findall(r"//[^ /]+:(\d+)", line)
     return int(port)
+
+
+def workers_of(pid: int) -> set[int]:
+    """The processes that a running `relay serve --workers` started and that have not ended, as Linux tells."""
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
