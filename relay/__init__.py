@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from relay.protocol.events import Event
     from relay.protocol.messages import Member, User
     from relay.protocol.received import ReceivedEvent
-    from relay.receipts import ChannelReceipt, Receipt
+    from relay.receipts import ChannelReceipt, Receipt, Terminated
 else:
     # The pytest plugin lives in here and is loaded into every project's tests: a name is imported when it is used.
     _MODULES = {
@@ -58,7 +58,7 @@ else:
         "relay.listeners": ("FactStream", "Listener"),
         "relay.protocol.messages": ("Member", "User"),
         "relay.protocol.received": ("ReceivedEvent",),
-        "relay.receipts": ("ChannelReceipt", "Receipt"),
+        "relay.receipts": ("ChannelReceipt", "Receipt", "Terminated"),
     }
     _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -99,6 +99,7 @@ __all__ = [
     "RelayError",
     "RequestError",
     "Retry",
+    "Terminated",
     "TooLarge",
     "UsageError",
     "User",

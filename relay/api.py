@@ -50,7 +50,9 @@ async def _perform(hub: Hub, call: Call) -> Response:
         case rest.ReadFacts():  # never ends, so it is no Response: see relay_transports.aiohttp.operations
             raise RequestError(501, "This server cannot stream facts")
         case rest.Terminate():
-            await hub.terminate_user_connections(call.user_id, app=call.app)
+            terminated = await hub.terminate_user_connections(call.user_id, app=call.app)
+            if terminated.remote == "unavailable":
+                raise RequestError(503, "The other nodes cannot be told now: try again later")
             return rest.ok({})
         case _:
             return rest.ok(await _asked(hub, call))

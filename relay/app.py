@@ -117,7 +117,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_batch: int = 10
     """Events in one batch."""
     max_members: int = 100
-    """Distinct users in one presence channel."""
+    """Distinct users in one presence channel, over all nodes."""
     max_user_id: int = 128
     """Characters of a user id."""
     max_user_info_bytes: int = 1024
@@ -132,11 +132,11 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     client_event_rate: int = 10
     """Client events one connection may send a second."""
     rest_rate: int | None = None
-    """REST calls a second; one more is answered with 429. None: no bound."""
+    """REST calls a second to this node; one more is answered with 429. None: no bound."""
     cache_ttl: int = 1800
     """Seconds that the last event of a cache channel is kept for new subscribers (protocol 2.5)."""
     max_cached_channels: int = 10_000
-    """Cache channels whose last event is kept; the one that was published longest ago makes room for one more."""
+    """Cache channels whose last event is kept, over all nodes; the one that was published longest ago makes room."""
     max_cached_bytes: int = 16 << 20
     """Bytes of all kept events and the names of their channels; room is made in the same way."""
     webhooks: tuple[WebhookEndpoint, ...] = ()

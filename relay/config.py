@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 
 import msgspec
 
 from relay.app import App, check_keys
+from relay.cluster.scheme import shown
 from relay.errors import UsageError
 
 
@@ -37,6 +39,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """Processes that share the address; more than one needs a ``cluster``."""
     cluster: str | None = None
     """URL of the engine that links this hub to other nodes: ``redis://HOST:PORT`` or ``nats://HOST:PORT``."""
+    hold: int = 0
+    """Events that wait in each process, for a minute at most, while the engine is away; 0: none does."""
     metrics: bool | None = None
     """Whether ``/metrics`` is served, for Prometheus; None: where the ``prometheus`` extra is installed."""
     console_token: str | None = None
@@ -49,11 +53,10 @@ class ServerConfig(msgspec.Struct, frozen=True):
     """Connections at once from one remote address; one more is closed with 4004. None: no bound."""
 
     def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "console_token"}
-        token = None if self.console_token is None else "***"
-        return (
-            f"ServerConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())}, console_token={token!r})"
-        )
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        values["console_token"] = None if self.console_token is None else "***"
+        values["cluster"] = None if self.cluster is None else shown(self.cluster)
+        return f"ServerConfig({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -78,6 +81,8 @@ class ServerConfig(msgspec.Struct, frozen=True):
             raise UsageError(f"TLS needs a certificate and its key, and only the {given} is given: add --{flag}")
         if not 0 <= self.drain <= 3600:
             raise UsageError(f"server: drain is a number of seconds from 0 to 3600, got {self.drain}")
+        if self.hold < 0:
+            raise UsageError(f"server: hold is a number of events from 0 on, got {self.hold}")
         self._check_workers()
         if self.tls_cert is not None and self.address is None:
             raise UsageError("a Unix socket is served without TLS: add --port to serve an address too")
@@ -101,14 +106,17 @@ class ServerConfig(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """One server with its Apps."""
+    """One server with its Apps; ``cluster`` has the settings of the engine at ``server.cluster``, by their names."""
 
     server: ServerConfig
     apps: tuple[App, ...]
+    cluster: Mapping[str, object] = {}
 
 
 def parse_config(text: str) -> Config:
-    """The configuration in a TOML text: an optional ``[server]`` table and ``[[apps]]`` tables.
+    """The configuration in a TOML text: optional ``[server]`` and ``[cluster]`` tables, and ``[[apps]]`` tables.
+
+    The settings in ``[cluster]`` are checked by whoever knows the engine.
 
     Raises :class:`UsageError` naming the nearest valid key for one that is unknown.
     """
@@ -116,14 +124,25 @@ def parse_config(text: str) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"not TOML: {error}") from None
-    check_keys(document, ("server", "apps"), "")
-    server = document.get("server", {})
-    if not isinstance(server, dict):
-        raise UsageError(f"server: should be a table, got {type(server).__name__}")
+    check_keys(document, ("server", "cluster", "apps"), "")
+    server, cluster = _table(document, "server"), _table(document, "cluster")
     check_keys(server, ServerConfig.__struct_fields__, "server: ")
     try:
         where = msgspec.convert(server, ServerConfig)
     except msgspec.ValidationError as error:
         raise UsageError(f"server: {error}") from None
     where.check_port()
-    return Config(where, App.from_tables(document.get("apps")))
+    if (url := cluster.pop("url", None)) is not None:
+        if not isinstance(url, str):
+            raise UsageError(f"cluster: url should be text, got {type(url).__name__}")
+        if where.cluster is not None:
+            raise UsageError("the URL of the engine is told twice: leave out cluster of [server], or url of [cluster]")
+        where = msgspec.structs.replace(where, cluster=url)
+    return Config(where, App.from_tables(document.get("apps")), cluster)
+
+
+def _table(document: Mapping[str, object], name: str) -> dict[str, object]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{name}: should be a table, got {type(table).__name__}")
+    return dict(table)

@@ -231,7 +231,7 @@ class Connection:
     async def _signed_in(self, action: Signin) -> None:
         user_id = action.user.user_id
         self.authorized()
-        self.tenant.users.setdefault(user_id, {})[self] = None
+        self.tenant.users.setdefault(user_id, {}).setdefault(self, self._node.clock.now())
         self.send(action.text)
         self._node.journal.record(
             facts.SignedIn(

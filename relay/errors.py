@@ -21,7 +21,8 @@
     ├── QueueFull             too much waits to be sent already
     ├── InvalidWebhook        this is no genuine webhook: refuse it
     └── BrokerError           the link to other nodes failed
-        └── BrokerUnavailable
+        ├── BrokerUnavailable it cannot be reached; .maybe_done
+        └── SettingsDiffer    other nodes run with other settings; .setting, .ours, .theirs
 
 Messages name what was wrong, what is allowed and the value seen, never a secret.
 """
@@ -205,4 +206,21 @@ class BrokerError(RelayError):
 
 
 class BrokerUnavailable(BrokerError):
-    """The broker or directory cannot be reached; this node serves its own clients meanwhile."""
+    """The broker or directory cannot be reached; this node serves its own clients meanwhile.
+
+    ``maybe_done`` is False where it surely did not get what it was to do, so that asking again cannot do it twice.
+    """
+
+    def __init__(self, message: str = "", *, maybe_done: bool = True) -> None:
+        super().__init__(message)
+        self.maybe_done = maybe_done
+
+
+class SettingsDiffer(BrokerError):
+    """What all nodes of a cluster have to have the same is ``ours`` on this node and ``theirs`` on the others: they
+    would miss each other's events and members. A node does not start like that, and one that runs is not ready.
+    """
+
+    def __init__(self, message: str, *, setting: str, ours: str, theirs: str) -> None:
+        super().__init__(message)
+        self.setting, self.ours, self.theirs = setting, ours, theirs

@@ -201,7 +201,28 @@ class BrokerLost(Fact, frozen=True, kw_only=True):
 
 
 class BrokerRestored(Fact, frozen=True, kw_only=True):
-    """Other nodes can be reached again; ``app`` is empty. What was published meanwhile is lost."""
+    """Other nodes can be reached again; ``app`` is empty. What was published meanwhile is lost, or ``held``."""
+
+
+class DirectoryLost(Fact, frozen=True, kw_only=True):
+    """Who is on this node is not known to the others: the directory refuses, is away, or lost what it was told;
+    ``reason`` says which. ``app`` is empty.
+    """
+
+    reason: str
+
+
+class DirectoryRestored(Fact, frozen=True, kw_only=True):
+    """Everybody on this node is in the directory again; ``app`` is empty."""
+
+
+class EventsGivenUp(Fact, frozen=True, kw_only=True):
+    """``count`` events that were ``held`` for other nodes (``Hub(hold=...)``), or users to be terminated there, will
+    not be sent; ``reason`` says why.
+    """
+
+    count: int
+    reason: str
 
 
 class Missed(Fact, frozen=True, kw_only=True):

@@ -138,7 +138,7 @@ class Hearing(Life):
             node.readers.discard(stream)
             stream.end()
             if self.running and not node.alone:
-                node.do_in_turn(partial(_detach, node, tenant, stream))
+                node.tidy_up(partial(_detach, node, tenant, stream))
 
     def _app_id(self, app: App | str | None) -> str | None:
         return None if app is None else self._find(app).app.id

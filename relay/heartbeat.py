@@ -7,6 +7,7 @@ All of it goes on beside everything else; a node alone does none of it.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _FIRST_AGAIN: Final = 1.0
 """Seconds between beats until the directory said how often."""
+_NEARLY: Final = 0.9
 _AT_ONCE: Final = 100
 _MOST_UNLEFT: Final = 100_000
 _ANYBODY: Final = 2**31
@@ -43,7 +45,14 @@ class Heartbeat:
         self._every: float | None = _FIRST_AGAIN
         self._unset: Callable[[], None] = lambda: None
         self._turn = anyio.Lock()
-        self._failing = False
+        self._failing = ""
+        """Why the last beat failed."""
+        self.known = True
+        """Whether the directory answers, and has everybody whom this node has."""
+        self._doubtful = -math.inf
+        """Until when other nodes may not know that the directory lost something."""
+        self._burying = False
+        """Whether some of those whom dead nodes left are being told of: the next of them wait for it, no beat does."""
         self._lapses = 0
         self._rejoined: anyio.Event | None = None
         """Set when everybody has joined again; None while nobody has to."""
@@ -53,6 +62,12 @@ class Heartbeat:
         """Channels whose news the other nodes did not get."""
         self._unleft: dict[tuple[str, str, str], Callable[[], bool]] = {}
         """Who left without the directory knowing, and whether they have come back."""
+
+    async def check(self) -> None:
+        """Give a first sign of life, which finds nothing. Raises :class:`BrokerError` when the directory refuses it."""
+        self.known, self._failing = True, ""
+        if not self._node.at_once:
+            await self._node.directory.beat(())
 
     def start(self) -> None:
         """Begin, now that the node has tasks."""
@@ -99,11 +114,17 @@ class Heartbeat:
             await self._beat()
             while self._rejoined is not None:
                 await self._rejoined.wait()
+            if not self.known:
+                self._doubtful = -math.inf  # where all lost it they are not ready either, as deaf as this one was
+                await self._beat()
             for tenant in self._node.tenants:
                 for channel in tenant.channels:
                     self.doubt(tenant, channel.name)
                 for name in users.watched_places(tenant):
                     self.doubt(tenant, name)
+            self._node.terminations.restored()
+            if self._node.holding is not None:
+                self._node.holding.restored()
             self._node.journal.record(facts.BrokerRestored(app="", time=self._node.clock.time()))
 
     def _beat_soon(self) -> None:
@@ -114,34 +135,70 @@ class Heartbeat:
         """One sign of life, and all that follows."""
         async with self._turn:
             beat = await self._asked()
+            buries = bool(beat.abandoned) or beat.more
+            self._burying |= buries
             if self._every is not None:
                 self._every = beat.again
                 self._unset()
                 if beat.again is not None:
                     self._unset = self._node.call_at(self._node.clock.now() + beat.again, self._beat_soon)
+        if beat.again is not None:
+            self._judge(beat)
         if beat.lapsed:
             self._lapses += 1
             if self._rejoined is None:
                 self._rejoined = anyio.Event()
                 self._node.start_soon(self._rejoin)
-        await self._side_by_side(partial(self._bury, one) for one in beat.abandoned)
+        if buries:
+            await self._bury_all(beat)
         if not self._failing:
             unsaid, self._unsaid = self._unsaid, {}
             await self._side_by_side(partial(self._hint, *one) for one in unsaid)
             await self._ask_again()
 
     async def _asked(self) -> Beat:
-        """What the directory says. One that is away is logged, never raised."""
-        apps = [app for known in self._node.by_id for app in (known, users.namespace(known))]
+        """What the directory says. One that is away, or is wrong, is logged, never raised."""
+        serves = () if self._burying else self._node.by_id
         try:
-            beat = await self._node.directory.beat(apps)
-        except BrokerError as error:
+            beat = await self._node.directory.beat([app for known in serves for app in (known, users.namespace(known))])
+        except Exception as error:  # noqa: BLE001 - an engine's mistake is not the end of the hub
             if not self._failing:
-                _log.warning("the directory does not hear that this node lives", extra={"error": str(error)})
-            self._failing = True
+                strange = None if isinstance(error, BrokerError) else error
+                why = {"error": str(error)}
+                _log.warning("the directory does not hear that this node lives", extra=why, exc_info=strange)
+            self._failing = str(error) or type(error).__name__
             return Beat(again=self._every)
-        self._failing = False
+        if self._failing:
+            _log.info("the directory hears again that this node lives")
+        self._failing = ""
         return beat
+
+    def _judge(self, beat: Beat) -> None:
+        """Tell when the directory does not have everybody any more, and when it does again.
+
+        That takes one beat more, a beat's time later: what it lost, it lost for the other nodes too, and they know by
+        then, since they beat as often.
+        """
+        time, now = self._node.clock.time(), self._node.clock.now()
+        if beat.lapsed and beat.again is not None:
+            self._doubtful = now + _NEARLY * beat.again
+        if self._failing or beat.lapsed:
+            if self.known:
+                self.known = False
+                why = self._failing or "it took this node for dead, or does not have all that it was told"
+                self._node.journal.record(facts.DirectoryLost(app="", time=time, reason=why))
+        elif not self.known and self._rejoined is None and now >= self._doubtful:
+            self.known = True
+            self._node.journal.record(facts.DirectoryRestored(app="", time=time))
+
+    async def _bury_all(self, beat: Beat) -> None:
+        """Tell of those whom dead nodes left behind, and have the next of them found at once."""
+        try:
+            await self._side_by_side(partial(self._bury, one) for one in beat.abandoned)
+        finally:
+            self._burying = False
+        if beat.more:
+            self._beat_soon()
 
     async def _bury(self, gone: Abandoned) -> None:
         """Tell of one connection that a dead node left behind."""

@@ -13,7 +13,7 @@ from relay import caching, invariants
 from relay.app import App
 from relay.caching import CachedEvent
 from relay.clock import Clock, SystemClock
-from relay.cluster.broker import Broker, Envelope
+from relay.cluster.broker import Broker
 from relay.cluster.cluster import Cluster
 from relay.cluster.directory import Directory, Occupancy
 from relay.cluster.local import LocalBroker, LocalDirectory
@@ -27,8 +27,8 @@ from relay.protocol import authorization, names
 from relay.protocol.events import INFO, CheckedEvent, Event, check_event, check_info, encrypted
 from relay.protocol.messages import Member, User
 from relay.protocol.names import Kind
-from relay.publishing import publish_event, send_on
-from relay.receipts import Receipt
+from relay.publishing import publish_event, publish_events
+from relay.receipts import Receipt, Terminated
 from relay.spans import Spans
 from relay.transport import Transport
 
@@ -60,8 +60,10 @@ class Hub(Hearing):
 
     ``cluster`` links it to other nodes (none by default); so do ``broker`` and ``directory``, one by one.
     ``clock`` and ``random`` are where time, socket ids and the nonces of encrypted events come from.
-    ``max_connections`` bounds this process: one more is closed with 4100. With ``debug`` refusals say why exactly,
-    which helps an attacker too: never in production. Verbs take ``app`` (an App or its id) when the hub has several.
+    ``max_connections`` bounds this process: one more is closed with 4100. While the other nodes cannot be reached up to
+    ``hold`` events wait for them, each for a minute at most; by default none does. With ``debug`` refusals say why
+    exactly, which helps an attacker too: never in production. Verbs take ``app`` (an App or its id) when the hub has
+    several.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Hub(Hearing):
         clock: Clock | None = None,
         random: Random | None = None,
         max_connections: int | None = None,
+        hold: int = 0,
         debug: bool = False,
     ) -> None:
         if not apps:
@@ -81,6 +84,8 @@ class Hub(Hearing):
             if broker is not None or directory is not None:
                 raise UsageError("cluster= brings a broker and a directory: give it alone, or give those two")
             broker, directory = cluster.broker, cluster.directory
+        if hold < 0:
+            raise UsageError(f"hold should be a number of events from 0 on, got {hold!r}")
         node = Node(
             apps,
             broker=broker or LocalBroker(),
@@ -90,6 +95,7 @@ class Hub(Hearing):
             max_connections=max_connections,
             debug=debug,
         )
+        node.hold(hold)
         super().__init__(node)
 
     @property
@@ -179,7 +185,7 @@ class Hub(Hearing):
             if (spans := self._node.spans) is not None:
                 traced = partial(publish_event, self._node, tenant)
                 return [await spans.publish(tenant.app, event, traced) for event in events]
-            return [await publish_event(self._node, tenant, event) for event in events]
+            return await publish_events(self._node, tenant, list(events))
 
     def trace(self, spans: Spans | None) -> None:
         """Let ``spans`` go round every publish and every webhook from now on; :func:`relay.tracing.trace` does so with
@@ -193,15 +199,20 @@ class Hub(Hearing):
             raise UsageError("user_id must not be empty")
         return await self.trigger(names.SERVER_TO_USER + user_id, event, data, app=app)
 
-    async def terminate_user_connections(self, user_id: str, *, app: App | str | None = None) -> int:
-        """Close every connection signed in as ``user_id`` with 4009; returns how many on this node."""
+    async def terminate_user_connections(self, user_id: str, *, app: App | str | None = None) -> Terminated:
+        """Close every connection that is signed in as ``user_id`` with 4009; returns how many on this node, a number
+        whose ``remote`` tells about the other nodes.
+
+        Those that cannot be reached now are told when they can be, however long it takes; whoever signs in after this
+        call stays. A hub that closes before counts it as given up.
+        """
         tenant = self._tenant(app)
         if not user_id:
             raise UsageError("user_id must not be empty")
         with self._node.in_flight:
             closed = tenant.terminate(user_id)
-            await send_on(self._node, Envelope(app=tenant.app.id, channel="", kind="terminate", user_id=user_id))
-        return closed
+            alone = self._node.alone
+            return Terminated(closed, "none" if alone else await self._node.terminations.send(tenant.app.id, user_id))
 
     async def channels(
         self, *, prefix: str = "", info: Sequence[str] = (), app: App | str | None = None
@@ -294,6 +305,14 @@ class Hub(Hearing):
         """
         tenants = self._node.tenants if app is None else [self._find(app)]
         return sum(tenant.seats.present() for tenant in tenants)
+
+    def events_held(self, *, app: App | str | None = None) -> int:
+        """How many events (see ``hold``), and users to be terminated, wait until the other nodes can be reached, for
+        one App or all.
+        """
+        ids = [tenant.app.id for tenant in (self._node.tenants if app is None else [self._find(app)])]
+        waiting = (self._node.terminations, self._node.holding)
+        return sum(one.held(app_id) for one in waiting if one is not None for app_id in ids)
 
     def connections(self, *, limit: int = 10_000, app: App | str | None = None) -> list[ConnectionInfo]:
         """The connections of an App on this node, those that are here longest first; at most ``limit`` of them."""

@@ -59,26 +59,26 @@ class Life:
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Be alive until ``close`` is called, then close the clients with 4200 and finish what is under way.
 
-        Reports ``started`` when verbs and connections are welcome.
+        Reports ``started`` when verbs and connections are welcome. Raises :class:`BrokerError` that says why where the
+        broker cannot be reached, or the directory refuses to be told of this node.
         """
         if self._stop is not None:
             raise UsageError("this hub runs already")
-        node = self._node
-        self._courier.start()
-        self._stop, self._drained = anyio.Event(), None
+        node, stop = self._node, self._begin()
         detach = node.clock.attach(node.settle, node.deadlines.next)
         started = False
         try:
             await node.broker.start(node.receive)
             started = True
+            await node.heartbeat.check()
             async with anyio.create_task_group() as tasks:
                 node.tasks = tasks
-                tasks.start_soon(node.keep_departing)
+                tasks.start_soon(node.departures.keep, tasks)
                 tasks.start_soon(node.keep_time)
                 node.heartbeat.start()
                 task_status.started()
                 try:
-                    await self._stop.wait()
+                    await stop.wait()
                     with anyio.move_on_after(_CLOSING_SECONDS):
                         await node.settle()
                     await self._courier.finish(_CLOSING_SECONDS)
@@ -91,8 +91,11 @@ class Life:
             with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
                 node.close_all()
                 node.tasks = None
-                await node.drain()
+                await node.departures.rest()
                 counting.finish(node)
+                await node.terminations.last()
+                if node.holding is not None:
+                    await node.holding.last()
                 await node.do_steps()
                 await self._courier.finish(_LAST_SECONDS)
                 await self._courier.close()
@@ -100,6 +103,16 @@ class Life:
                     await node.broker.close()
             node.end()
             node.tasks = self._stop = None
+
+    def _begin(self) -> anyio.Event:
+        """Welcome verbs and connections; returns what is set when that is over."""
+        self._courier.start()
+        self._node.terminations.start()
+        if self._node.holding is not None:
+            self._node.holding.start()
+        stop = self._stop = anyio.Event()
+        self._drained = None
+        return stop
 
     def close(self) -> None:
         """Stop: clients are closed with 4200 now, ``run`` returns when the rest is done. Idempotent."""
@@ -144,9 +157,9 @@ class Life:
 
     def readiness(self) -> Readiness:
         """Whether this node wants new clients, and if not, why."""
-        heard = getattr(self._node.broker, "healthy", True)  # a broker that cannot tell is believed
-        broker = "alone" if self._node.alone else "proven" if heard else "lost"
-        return Readiness(self.running, self.draining, broker)
+        broker = "alone" if self._node.alone else "proven" if self._node.healthy else "lost"
+        directory = "alone" if self._node.at_once else "known" if self._node.heartbeat.known else "lost"
+        return Readiness(self.running, self.draining, broker, directory)
 
     def step(self) -> None:
         """Be alive without a task of its own: what would run in the background runs in ``settle``.
@@ -156,8 +169,7 @@ class Life:
         """
         if self._stop is not None:
             raise UsageError("this hub runs already")
-        self._courier.start()
-        self._stop, self._drained = anyio.Event(), None
+        self._begin()
         run_now(self._node.broker.start(self._node.receive))
         self._detach = self._node.clock.attach(self._node.settle, self._node.deadlines.next)
 

@@ -42,7 +42,8 @@ class Totals(msgspec.Struct):
     ``delivered`` counts events of application code, once for each client that they were queued for; ``closed`` has the
     codes that clients were closed with, None standing for those that went by themselves. ``webhook_requests`` and the
     ``webhook_events`` in them were taken by their receivers, ``webhooks_given_up`` counts events that never were;
-    ``webhook_attempts`` is known when a request is over. ``broker_losses`` are of no App: only the sum has them.
+    ``webhook_attempts`` is known when a request is over. ``events_given_up`` were ``held`` for other nodes, which never
+    get them. ``broker_losses`` and ``directory_losses`` are of no App: only the sum has them.
     """
 
     connected: int = 0
@@ -58,7 +59,9 @@ class Totals(msgspec.Struct):
     webhook_events: int = 0
     webhook_attempts: int = 0
     webhooks_given_up: int = 0
+    events_given_up: int = 0
     broker_losses: int = 0
+    directory_losses: int = 0
     closed: dict[int | None, int] = msgspec.field(default_factory=dict)
 
     def __add__(self, other: Totals) -> Totals:
@@ -101,8 +104,12 @@ class Totals(msgspec.Struct):
             case facts.WebhookGivenUp():
                 self.webhooks_given_up += fact.events
                 self.webhook_attempts += fact.attempts
+            case facts.EventsGivenUp():
+                self.events_given_up += fact.count
             case facts.BrokerLost():
                 self.broker_losses += 1
+            case facts.DirectoryLost():
+                self.directory_losses += 1
 
 
 _NUMBERS = tuple(name for name in Totals.__struct_fields__ if name != "closed")

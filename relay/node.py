@@ -26,11 +26,14 @@ from relay.cluster.local import LocalBroker, LocalDirectory
 from relay.connection import Authorize, Connection
 from relay.counts import Counts
 from relay.deadlines import Deadlines, Timer
+from relay.departures import AT_ONCE, Departures
 from relay.edges import Edges
 from relay.errors import CloseCode, Disconnect, UsageError
 from relay.facts import Connected, Fact, Journal
 from relay.finishing import Finishing
+from relay.handover import Handover
 from relay.heartbeat import Heartbeat
+from relay.holding import Holding
 from relay.inflight import InFlight
 from relay.limits import TokenBucket
 from relay.membership import Departure, depart
@@ -40,6 +43,7 @@ from relay.protocol.session import Session, accept
 from relay.publishing import deliver, hear
 from relay.seats import Seats
 from relay.spans import Spans
+from relay.terminations import Terminations
 from relay.transport import Transport
 from relay.watching import Watching
 
@@ -99,7 +103,8 @@ class Tenant:
         self.connections: dict[str, Connection] = {}
         self.channels: Channels[Connection] = Channels()
         self.audience = Audience()
-        self.users: dict[str, dict[Connection, None]] = {}
+        self.users: dict[str, dict[Connection, float]] = {}
+        """Who is signed in, and since when."""
         self.seats = Seats()
         self.watching: Watching[Connection] = Watching()
         self.calls: TokenBucket | None = None
@@ -123,9 +128,12 @@ class Tenant:
             if not tabs:
                 del self.users[user.user_id]
 
-    def terminate(self, user_id: str) -> int:
-        """Close every connection signed in as ``user_id`` with 4009; returns how many (protocol 4.3)."""
-        connections = list(self.users.get(user_id, ()))
+    def terminate(self, user_id: str, *, latest: float = math.inf) -> int:
+        """Close every connection signed in as ``user_id``, at ``latest`` then, with 4009; returns how many (protocol
+        4.3).
+        """
+        signed_in = self.users.get(user_id, {})
+        connections = [connection for connection, since in signed_in.items() if since <= latest]
         for connection in connections:
             connection.turn_out(Disconnect("You got disconnected by the app.", CloseCode.UNAUTHORIZED))
         return len(connections)
@@ -133,6 +141,9 @@ class Tenant:
 
 class Node:
     """The working parts that connections share. The Hub owns one and speaks for it."""
+
+    holding: Holding | None = None
+    """What waits for the other nodes, where anything may."""
 
     def __init__(
         self,
@@ -162,9 +173,7 @@ class Node:
         self.by_id: dict[str, Tenant] = {}
         self.random: Random = random or secrets.SystemRandom()
         self._max_connections = max_connections
-        self._departures: deque[Callable[[], Coroutine[object, None, None]]] = deque()
         self._steps: deque[Callable[[], Awaitable[None]]] = deque()
-        self._departed: anyio.Event | None = None
         self.slow: list[Connection] = []
         """Those who could take no more, until this tick is over."""
         self._losing: list[Connection] = []
@@ -175,9 +184,11 @@ class Node:
         self.at_once = self.alone and type(directory) is LocalDirectory
         """Whether broker and directory never suspend, so that nothing can come between their steps."""
         self.finishing = Finishing(self.in_flight)
+        self.departures = Departures(self.in_flight, self.finish, 1 if self.at_once else AT_ONCE)
         self.readers: set[Reader] = set()
         """Application code that hears what happens, and has to be told when nothing will any more."""
         self.heartbeat = Heartbeat(self)
+        self.terminations, self.handover = Terminations(self), Handover()
         for app in apps:
             if app.id in self.by_id or app.key in self.by_key:
                 raise UsageError(f"two Apps with id {app.id!r} or key {app.key!r}: both must be unique in a hub")
@@ -189,6 +200,16 @@ class Node:
     def tenants(self) -> Iterable[Tenant]:
         """Every App of this node."""
         return self.by_id.values()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether this node hears the others, as far as its broker can tell: one that cannot is believed."""
+        healthy: bool = getattr(self.broker, "healthy", True)
+        return healthy
+
+    def hold(self, most: int) -> None:
+        """Let up to ``most`` envelopes wait while the broker is away; a node alone has nobody to tell."""
+        self.holding = Holding(self, most) if most and not self.alone else None
 
     def admit(
         self,
@@ -233,7 +254,7 @@ class Node:
             return
         match envelope.kind:
             case "terminate" if envelope.user_id is not None:
-                tenant.terminate(envelope.user_id)
+                tenant.terminate(envelope.user_id, latest=self.clock.now() - envelope.step / 1000)
             case "member_added" | "member_removed":
                 hear(tenant, envelope)
             case "user_online" | "user_offline" | "user_leaving":
@@ -259,19 +280,16 @@ class Node:
             self._wake.set()
 
     def depart_soon(self, departure: Departure) -> None:
-        """Tell the directory and the other members about a connection that is gone, in order."""
+        """Tell the directory and the other members about a connection that is gone."""
         if departure.subscriptions:
-            self.do_in_turn(partial(depart, self, departure))
+            self.tidy_up(partial(depart, self, departure))
 
-    def do_in_turn(self, work: Callable[[], Coroutine[object, None, None]]) -> None:
-        """Do ``work``, which is what a client leaves behind, after all that was left behind before."""
+    def tidy_up(self, work: Callable[[], Coroutine[object, None, None]]) -> None:
+        """Do ``work``, which is about what a client leaves behind, in no order with other such work."""
         if self.tasks is None:
             run_now(work())
-            return
-        self.in_flight.begin()
-        self._departures.append(work)
-        if self._departed is not None:
-            self._departed.set()
+        else:
+            self.departures.add(work)
 
     def start_soon(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work`` beside everything else; ``settle`` waits for it. It must not raise."""
@@ -296,24 +314,6 @@ class Node:
             await work()
             return
         await self.finishing.finish(self.tasks, work)
-
-    async def keep_departing(self) -> None:
-        """Work off departures, for ever."""
-        while True:
-            self._departed = anyio.Event()
-            await self.drain()
-            await self._departed.wait()
-
-    async def drain(self) -> None:
-        """Work off the departures there are."""
-        while self._departures:
-            work = self._departures.popleft()
-            try:
-                await self.finish(work)
-            except Exception:  # noqa: BLE001 - an engine's mistake about one client is not the end of all others
-                _log.exception("a client's departure failed")
-            finally:
-                self.in_flight.end()
 
     async def keep_time(self) -> None:
         """Do what is due when it is due, for ever: one task for all timers."""
@@ -370,6 +370,9 @@ class Node:
 
     def end(self) -> None:
         """The hub has stopped: whoever reads from it comes to an end."""
+        self.terminations.close()
+        if self.holding is not None:
+            self.holding.close()
         while self._steps:
             self._steps.popleft()
             self.in_flight.end()

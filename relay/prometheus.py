@@ -38,6 +38,7 @@ _COUNTERS: Final = {
     "webhook_requests": ("webhook_requests", "Webhooks that a receiver took, whatever the number of events in them"),
     "webhook_events": ("webhook_events_delivered", "Events in webhooks that a receiver took"),
     "webhooks_given_up": ("webhook_events_given_up", "Events that a receiver of webhooks will never be told"),
+    "events_given_up": ("events_given_up", "Events that were held for other nodes and will never be sent to them"),
     "webhook_attempts": ("webhook_attempts", "Attempts it took to send webhooks that were taken or given up"),
 }
 """Fields of Totals, with their names here, which end in ``_total`` in a scrape."""
@@ -77,6 +78,7 @@ class HubCollector(Collector):
                 gauge.add_metric([app], getattr(values, field))
             yield gauge
         yield _gauge("users_online", "Users online through this node", stats, lambda app: hub.online_here(app=app))
+        yield _gauge("events_held", "Events that wait for the other nodes", stats, lambda app: hub.events_held(app=app))
         yield _gauge("webhook_events_waiting", "Events that no receiver took yet", stats, hub.webhooks_waiting)
         for field, (name, told) in _COUNTERS.items():
             counter = CounterMetricFamily(f"relay_{name}", told, labels=["app"])
@@ -108,6 +110,16 @@ class HubCollector(Collector):
             "relay_broker_losses",
             "How often this node stopped hearing other nodes",
             value=self._hub.totals().broker_losses,
+        )
+        yield GaugeMetricFamily(
+            "relay_directory_up",
+            "Whether other nodes can know who is on this node, or there are none: 1 or 0",
+            value=float(state.directory != "lost"),
+        )
+        yield CounterMetricFamily(
+            "relay_directory_losses",
+            "How often other nodes stopped knowing who is on this node",
+            value=self._hub.totals().directory_losses,
         )
         if self._lag is not None:
             yield GaugeMetricFamily("relay_loop_lag_seconds", "How late the event loop is", value=self._lag())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, get_args
 
 import anyio
 import msgspec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from relay.node import Node, Tenant
     from relay.protocol.events import CheckedEvent
 
+_FROM_GOOD_TO_BAD: tuple[Remote, ...] = get_args(Remote)
 _log = logging.getLogger(__name__)
 
 
@@ -96,18 +98,45 @@ async def publish_event(node: Node, tenant: Tenant, event: CheckedEvent) -> Rece
     """Publish application code's event to each of its channels and say what became of it."""
     receipts: dict[str, ChannelReceipt] = {}
     remotes: list[Remote] = []
-    socket_id = event.socket_id
     if event.cached:  # once an event may be remembered it is delivered too, whoever gives up waiting for it
         await node.finish(partial(_publish_each, node, tenant, event, receipts, remotes))
     else:
-        envelopes: list[Envelope] = []
-        for name in event.channels:
-            text = messages.event(event.name, name, event.data)
-            receipts[name] = deliver(node, tenant, name, text, socket_id)
-            if not node.alone:
-                envelopes.append(Envelope(app=tenant.app.id, channel=name, text=text, socket_id=socket_id))
+        envelopes = _deliver_each(node, tenant, event, receipts)
         if envelopes:
-            remotes = [await send_on(node, envelope) for envelope in envelopes]
+            remotes = await send_each(node, envelopes)
+    return await _receipt(node, tenant, event, receipts, remotes)
+
+
+async def publish_events(node: Node, tenant: Tenant, events: Sequence[CheckedEvent]) -> list[Receipt]:
+    """Publish several, in order, and hand them to the other nodes side by side, where none has to be remembered."""
+    if len(events) == 1 or node.alone or any(event.cached for event in events):
+        return [await publish_event(node, tenant, event) for event in events]
+    receipts: list[dict[str, ChannelReceipt]] = [{} for _ in events]
+    envelopes = [_deliver_each(node, tenant, event, here) for event, here in zip(events, receipts, strict=True)]
+    rest = iter(await send_each(node, [envelope for some in envelopes for envelope in some]))
+    return [
+        await _receipt(node, tenant, event, here, list(islice(rest, len(some))))
+        for event, here, some in zip(events, receipts, envelopes, strict=True)
+    ]
+
+
+def _deliver_each(
+    node: Node, tenant: Tenant, event: CheckedEvent, receipts: dict[str, ChannelReceipt]
+) -> list[Envelope]:
+    """Deliver an event here, on each of its channels; what is to be handed to other nodes."""
+    envelopes: list[Envelope] = []
+    for name in event.channels:
+        text = messages.event(event.name, name, event.data)
+        receipts[name] = deliver(node, tenant, name, text, event.socket_id)
+        if not node.alone:
+            envelopes.append(Envelope(app=tenant.app.id, channel=name, text=text, socket_id=event.socket_id))
+    return envelopes
+
+
+async def _receipt(
+    node: Node, tenant: Tenant, event: CheckedEvent, receipts: dict[str, ChannelReceipt], remotes: list[Remote]
+) -> Receipt:
+    """What became of an event, with the counts that were asked for: told to whoever asked, and to the journal."""
     if event.info:
         try:
             for name, receipt in receipts.items():
@@ -162,7 +191,23 @@ async def _deliver_remembered(
 
 async def send_on(node: Node, envelope: Envelope) -> Remote:
     """Hand ``envelope`` to the other nodes; a broker that is away is logged, never raised."""
+    if node.handover.busy(envelope):
+        (remote,) = await node.handover.each([envelope], partial(_send, node))
+        return remote
+    return await _send(node, envelope)
+
+
+async def send_each(node: Node, envelopes: Sequence[Envelope]) -> list[Remote]:
+    """Do so with several, side by side: only those of one channel wait for each other, until the broker was called."""
+    if len(envelopes) == 1:
+        return [await send_on(node, envelopes[0])]
+    return await node.handover.each(envelopes, partial(_send, node))
+
+
+async def _send(node: Node, envelope: Envelope) -> Remote:
     try:
+        if node.holding is not None:
+            return await node.holding.send(envelope)
         return await node.broker.publish(envelope)
     except BrokerError as error:
         _log.warning("other nodes did not get an event", extra={"app": envelope.app, "error": str(error)})
@@ -184,6 +229,4 @@ async def _with_info(node: Node, tenant: Tenant, receipt: ChannelReceipt, info: 
 
 
 def _worst(remotes: Sequence[Remote]) -> Remote:
-    if "unavailable" in remotes:
-        return "unavailable"
-    return "sent" if "sent" in remotes else "none"
+    return max(remotes, key=_FROM_GOOD_TO_BAD.index, default="none")

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
-Remote = Literal["none", "sent", "unavailable"]
+Remote = Literal["none", "sent", "held", "unavailable"]
+
+
+class Terminated(int):
+    """How many connections of a user were closed on this node, and as ``remote`` whether the other nodes know: there
+    are ``none``, it was ``sent`` to them, or it is ``held``: they may not have heard it, and are told again when they
+    can be reached. It is ``unavailable`` where it could not even be kept: call again.
+    """
+
+    remote: Remote
+
+    def __new__(cls, closed: int, remote: Remote = "none") -> Self:
+        """``closed`` connections here."""
+        made = super().__new__(cls, closed)
+        made.remote = remote
+        return made
 
 
 class ChannelReceipt(msgspec.Struct, frozen=True):
@@ -30,7 +45,8 @@ class ChannelReceipt(msgspec.Struct, frozen=True):
 
 class Receipt(msgspec.Struct, frozen=True):
     """What one ``trigger`` did, channel by channel. ``remote`` tells about the other nodes:
-    there are ``none``, it was ``sent`` to them, or they were ``unavailable``.
+    there are ``none``, it was ``sent`` to them, it is ``held`` until they can be reached (``Hub(hold=...)``), or they
+    were ``unavailable``. Of several channels the worst is told, and that is the order from good to bad.
     """
 
     channels: Mapping[str, ChannelReceipt]

@@ -85,7 +85,7 @@ def hurry(node: Node) -> None:
     """Give up the places of everybody who is gone, though the grace is not over: this node is closing."""
     for tenant in node.tenants:
         for socket_id in tenant.seats.hurry():
-            node.do_in_turn(partial(_give_up, node, tenant, socket_id, closing=True))
+            node.tidy_up(partial(_give_up, node, tenant, socket_id, closing=True))
 
 
 async def swept(node: Node, tenant: Tenant, gone: Abandoned) -> None:
@@ -162,7 +162,7 @@ def hear(node: Node, tenant: Tenant, envelope: Envelope) -> None:
 
 
 def _give_up_soon(node: Node, tenant: Tenant, socket_id: str) -> None:
-    node.do_in_turn(partial(_give_up, node, tenant, socket_id))
+    node.tidy_up(partial(_give_up, node, tenant, socket_id))
 
 
 async def _give_up(node: Node, tenant: Tenant, socket_id: str, *, closing: bool = False) -> None:
@@ -248,7 +248,7 @@ async def _know(node: Node, tenant: Tenant, user_id: str) -> None:
 
 def _unwatched(node: Node, tenant: Tenant, user_ids: list[str]) -> None:
     if user_ids and not node.alone:
-        node.do_in_turn(partial(_unsubscribe, node, tenant, user_ids))
+        node.tidy_up(partial(_unsubscribe, node, tenant, user_ids))
 
 
 async def _unsubscribe(node: Node, tenant: Tenant, user_ids: list[str]) -> None:

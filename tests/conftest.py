@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -96,3 +97,18 @@ def require() -> Callable[[str | Path, str], Path]:
         pytest.skip(missing)
 
     return find
+
+
+@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+def redis_program(request: pytest.FixtureRequest, require: Callable[[str | Path, str], Path]) -> Path:
+    """Each server that promises what Redis does. CI does without Valkey where the distribution has none to install."""
+    program: str = request.param
+    if program == "valkey-server" and shutil.which(program) is None and not _packaged(program):
+        pytest.skip(f"{program} is missing, and no package of it is known here")
+    return require(program, f"apt-get install {program}")
+
+
+def _packaged(name: str) -> bool:
+    """Whether apt knows a package of that name."""
+    apt = shutil.which("apt-cache")
+    return apt is not None and subprocess.run([apt, "show", name], capture_output=True, check=False).returncode == 0

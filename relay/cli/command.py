@@ -67,8 +67,8 @@ def _serve(config: Config) -> int:
     application, server = web.Application(), config.server
     if server.debug and LIFELINE not in os.environ:  # once, and not again for each worker
         print(_DEBUG, file=sys.stderr, flush=True)
-    cluster = None if server.cluster is None else cluster_of(server.cluster)
-    hub = Hub(*config.apps, cluster=cluster, debug=server.debug)
+    cluster = None if server.cluster is None else cluster_of(server.cluster, config.cluster)
+    hub = Hub(*config.apps, cluster=cluster, hold=server.hold, debug=server.debug)
     lag = add_health(application, hub, prefix=server.prefix)
     if server.metrics is not False:
         with suppress(UsageError) if server.metrics is None else nullcontext():

@@ -27,8 +27,17 @@ def configuration(options: argparse.Namespace) -> Config:
     server = msgspec.structs.replace(config.server, **flags)
     if server.console_token is None and (token := os.environ.get("RELAY_CONSOLE_TOKEN")):
         server = msgspec.structs.replace(server, console_token=token)
+    if server.cluster is None and (url := os.environ.get("RELAY_CLUSTER_URL")):
+        server = msgspec.structs.replace(server, cluster=url)
     server.check()
-    return Config(server, apps)
+    cluster = dict(config.cluster)
+    if options.cluster_prefix is not None:
+        cluster["prefix"] = options.cluster_prefix
+    if cluster and server.cluster is None:
+        raise UsageError(
+            f"cluster: {', '.join(cluster)} is for an engine, and none is named: add url, or --cluster redis://HOST:PORT"
+        )
+    return Config(server, apps, cluster)
 
 
 def _without_flags(options: argparse.Namespace) -> Config:

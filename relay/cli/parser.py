@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Run a hub. The App comes from flags, from --config, or from the environment: PUSHER_URL, or"
         " PUSHER_APP_ID, PUSHER_KEY and PUSHER_SECRET.",
     )
-    serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with [server] and [[apps]]")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with [server], [cluster] and [[apps]]")
     serve.add_argument("--app-id", metavar="ID", help="digits only, since some SDKs take nothing else")
     serve.add_argument("--key", help="the App's public key")
     serve.add_argument("--secret", help="the App's secret")
@@ -94,8 +94,15 @@ def _add_listening(group: argparse._ArgumentGroup) -> None:
     over_http = "clients over HTTP at once; one more is closed with 4100 (default: 10000)"
     group.add_argument("--max-fallback-sessions", type=_count, metavar="CLIENTS", help=over_http)
     group.add_argument("--workers", type=_count, metavar="N", help="processes that share the address (default: 1)")
-    cluster = "engine that links this hub to other nodes: redis://HOST:PORT or nats://HOST:PORT"
+    cluster = (
+        "engine that links this hub to other nodes: redis://HOST:PORT or nats://HOST:PORT; RELAY_CLUSTER_URL hides a"
+        " password in it from others on this machine"
+    )
     group.add_argument("--cluster", metavar="URL", help=cluster)
+    prefix = "what all names in the engine begin with, so that clusters may share one (default: relay)"
+    group.add_argument("--cluster-prefix", metavar="PREFIX", help=prefix)
+    hold = "events that wait, a minute at most, while the engine is away (default: none)"
+    group.add_argument("--hold", type=_count, metavar="EVENTS", help=hold)
     metrics = "serve /metrics, for Prometheus (default: where the prometheus extra is installed)"
     group.add_argument("--metrics", action=argparse.BooleanOptionalAction, default=None, help=metrics)
     console = "serve /console to whoever has this token; RELAY_CONSOLE_TOKEN hides it from others on this machine"

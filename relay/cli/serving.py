@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from relay.cli.certificate import Certificate
 from relay.cli.workers import LISTENER, Lifeline, Supervisor, listening
-from relay.errors import UsageError
+from relay.errors import BrokerError, UsageError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -75,7 +75,11 @@ async def _run(
     if certificate is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload, certificate)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-    await runner.setup()
+    try:
+        await runner.setup()
+    except BrokerError as error:
+        print(f"relay: {error}", file=sys.stderr, flush=True)
+        return 1
     place = ""
     with ExitStack() as listeners:
         try:

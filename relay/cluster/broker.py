@@ -31,7 +31,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text, since each node decides what is news to its own clients. An event that was remembered for a cache channel has
     a ``step`` too. ``user_leaving`` is ``user_offline`` told by a node that closes, whose clients are about to come
     back elsewhere: it holds when the grace is over. ``roster`` says that news of a channel's members may have been
-    lost: ask the directory.
+    lost: ask the directory. The ``step`` of a ``terminate`` is how many milliseconds ago it was called for: who signed
+    in after that stays.
     ``subscription_count`` has the count of a channel after ``step``, as the ``data`` of its frames, for a ``text``.
     """
 
@@ -63,7 +64,11 @@ class Broker(Protocol):
         """The last local subscriber left."""
 
     async def publish(self, envelope: Envelope) -> Remote:
-        """Hand ``envelope`` to all **other** nodes; it never comes back to this one."""
+        """Hand ``envelope`` to all **other** nodes; it never comes back to this one.
+
+        Raises :class:`~relay.errors.BrokerUnavailable` with ``maybe_done=False`` where none of them can have got it,
+        so that a hub may keep it and call again; no later envelope for its channel is taken before that is raised.
+        """
 
     async def close(self) -> None:
         """End; nothing is received after it."""

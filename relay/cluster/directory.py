@@ -86,12 +86,15 @@ class Beat(msgspec.Struct, frozen=True):
 
     ``abandoned`` is for the asking node to tell: nobody else is told of it. ``lapsed`` says that this node was taken
     for dead, or that the directory lost something: it has to ``join`` again everybody it has, which changes nothing
-    for those who are in. ``again`` is in how many seconds the next beat is due; None, there are no leases.
+    for those who are in. ``again`` is in how many seconds the next beat is due; None, there are no leases. ``more``
+    says that dead nodes left more than was taken out now: it waits for the next beat with ``apps``, which may come at
+    once.
     """
 
     abandoned: Sequence[Abandoned] = ()
     lapsed: bool = False
     again: float | None = None
+    more: bool = False
 
 
 class Directory(Protocol):
@@ -129,4 +132,9 @@ class Directory(Protocol):
         """The last event of a cache channel, if one was remembered and holds beyond ``now``."""
 
     async def beat(self, apps: Collection[str]) -> Beat:
-        """Show that this node lives, and find what dead ones left in ``apps``: each of it once in the cluster."""
+        """Show that this node lives, and find what dead ones left in ``apps``: each of it once in the cluster.
+
+        However much there is, this takes but a small part of the time between two beats, and returns a portion. Without
+        ``apps`` it shows that the node lives, and no more: a hub does so first of all, and does not start where that
+        fails. Later it is not ready while it fails, nor after ``lapsed`` until all have joined again.
+        """

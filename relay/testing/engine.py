@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from itertools import islice
 from random import Random
+from typing import Final
 
 import msgspec
 
@@ -15,6 +17,8 @@ from relay.errors import BrokerUnavailable, UsageError
 from relay.protocol.messages import Identity
 from relay.receipts import Remote
 from relay.testing.clock import ManualClock
+
+_BURIED_AT_ONCE: Final = 100
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,19 +97,20 @@ class MemoryEngine:
             else:
                 self._due.set(_OnItsWay(end, envelope), due)
 
-    async def bury(self, living: MemoryCluster, apps: Collection[str]) -> list[Abandoned]:
-        """What nodes left behind that were silent for too long; ``living`` is told of it, and nobody else."""
+    async def bury(self, living: MemoryCluster, apps: Collection[str]) -> tuple[list[Abandoned], bool]:
+        """Some of what nodes left behind that were silent for too long, and whether there is more; ``living`` is told
+        of it, and nobody else.
+        """
         overdue = self.clock.now() - self.weather.lease
         dead = {end for end in self.ends if end is not living and end.heard <= overdue}
+        left = ((place, owned) for place, owned in self.owners.items() if owned[0] in dead and place[0] in apps)
+        some = list(islice(left, _BURIED_AT_ONCE))
         abandoned = []
-        for place, (owner, user_id) in list(self.owners.items()):
-            app, channel, socket_id = place
-            if owner in dead and app in apps:
-                del self.owners[place]
-                owner.lapsed = True
-                left = await self.directory.leave(app, channel, socket_id)
-                abandoned.append(Abandoned(app, channel, socket_id, user_id, left))
-        return abandoned
+        for place, (owner, user_id) in some:
+            del self.owners[place]
+            owner.lapsed = True
+            abandoned.append(Abandoned(*place, user_id, await self.directory.leave(*place)))
+        return abandoned, len(some) == _BURIED_AT_ONCE
 
 
 class _OnItsWay:
@@ -267,8 +272,10 @@ class MemoryCluster:
         engine = self._engine
         lapsed, self.lapsed = self.lapsed, False
         self.heard = engine.clock.now()
-        return Beat(await engine.bury(self, apps), lapsed, engine.weather.beat)
+        abandoned, more = await engine.bury(self, apps)
+        return Beat(abandoned, lapsed, engine.weather.beat, more)
 
     def _reach(self) -> None:
         if not self.reachable:
-            raise BrokerUnavailable("this node cannot reach the engine: the test parted it, or killed it")
+            why = "this node cannot reach the engine: the test parted it, or killed it"
+            raise BrokerUnavailable(why, maybe_done=False)

@@ -61,8 +61,15 @@ class PublishedEvent(msgspec.Struct, frozen=True):
 class RecordingHub(Hub):
     """A hub that remembers what was published, decrypted where it can."""
 
-    def __init__(self, *apps: App, clock: Clock, random: Random | None = None, cluster: Cluster | None = None) -> None:
-        super().__init__(*apps, clock=clock, random=random, cluster=cluster)
+    def __init__(
+        self,
+        *apps: App,
+        clock: Clock,
+        random: Random | None = None,
+        cluster: Cluster | None = None,
+        hold: int = 0,
+    ) -> None:
+        super().__init__(*apps, clock=clock, random=random, cluster=cluster, hold=hold)
         self.published: list[PublishedEvent] = []
 
     async def publish(self, events: Iterable[CheckedEvent], *, app: App | str | None = None) -> list[Receipt]:
@@ -107,13 +114,18 @@ class Kit:
     """
 
     def __init__(
-        self, *apps: App, seed: int = 0, clock: ManualClock | None = None, cluster: Cluster | None = None
+        self,
+        *apps: App,
+        seed: int = 0,
+        clock: ManualClock | None = None,
+        cluster: Cluster | None = None,
+        hold: int = 0,
     ) -> None:
         self.clock = clock or ManualClock()
         self._numbers = itertools.count(1)
         self._jitter = Random(seed)  # noqa: S311 - of clients that come back; the same every time
         random = Random(seed)  # noqa: S311
-        self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=random, cluster=cluster)
+        self.hub = RecordingHub(*(apps or (DEFAULT_APP,)), clock=self.clock, random=random, cluster=cluster, hold=hold)
         self.facts: list[Fact] = []
         self.transcript = Transcript(self.clock)
         self.failures: list[BaseException] = []

@@ -20,7 +20,9 @@ _TURNS = 3
 
 
 @asynccontextmanager
-async def cluster(*apps: App, nodes: int = 2, seed: int = 0, weather: Weather | None = None) -> AsyncIterator[Nodes]:
+async def cluster(
+    *apps: App, nodes: int = 2, seed: int = 0, weather: Weather | None = None, hold: int = 0
+) -> AsyncIterator[Nodes]:
     """A cluster of ``nodes`` hubs, each with a :class:`Kit` of its own, on one clock.
 
     Anyio's tasks run in it, so it has to end in the task that began it::
@@ -32,13 +34,14 @@ async def cluster(*apps: App, nodes: int = 2, seed: int = 0, weather: Weather | 
             await ada["orders"].expect("paid", {"id": 7})
 
     Each hub serves ``apps``. With ``weather`` the links are slow and lossy; ``seed`` decides what it brings, the same
-    every time. By default nothing is lost and nothing takes time.
+    every time. By default nothing is lost and nothing takes time. ``hold`` is that of the hubs:
+    what waits is sent two seconds after its node is healed, by the clock.
     """
     if nodes < 1:
         raise UsageError(f"a cluster has at least one node, got nodes={nodes!r}")
     tasks = anyio.create_task_group()
     await tasks.__aenter__()
-    made = Nodes(apps, seed, weather or Weather(), tasks)
+    made = Nodes(apps, seed, weather or Weather(), tasks, hold)
     try:
         for _ in range(nodes):
             await made.add()
@@ -51,9 +54,11 @@ async def cluster(*apps: App, nodes: int = 2, seed: int = 0, weather: Weather | 
 class Nodes:
     """The nodes of one test, by number; ``nodes[0]`` is the :class:`Kit` of the first."""
 
-    def __init__(self, apps: tuple[App, ...], seed: int, weather: Weather, tasks: anyio.abc.TaskGroup) -> None:
+    def __init__(
+        self, apps: tuple[App, ...], seed: int, weather: Weather, tasks: anyio.abc.TaskGroup, hold: int
+    ) -> None:
         self.clock = ManualClock()
-        self._apps, self._seed, self._tasks = apps, seed, tasks
+        self._apps, self._seed, self._tasks, self._hold = apps, seed, tasks, hold
         self._engine = MemoryEngine(self.clock, weather, Random(seed))  # noqa: S311 - the same every time
         self._kits: list[Kit] = []
         self._ends: list[MemoryCluster] = []
@@ -76,7 +81,8 @@ class Nodes:
     async def add(self) -> Kit:
         """One more node that joins the cluster."""
         end = self._engine.end()
-        kit = Kit(*self._apps, seed=self._seed * 1000 + len(self._kits), clock=self.clock, cluster=end)
+        seed = self._seed * 1000 + len(self._kits)
+        kit = Kit(*self._apps, seed=seed, clock=self.clock, cluster=end, hold=self._hold)
         self._ends.append(end)
         self._kits.append(kit)
         await self._tasks.start(kit.hub.run)

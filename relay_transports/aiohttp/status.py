@@ -19,9 +19,9 @@ def add_health(app: web.Application, hub: Hub, *, prefix: str = "", max_lag: flo
     """Serve ``{prefix}/healthz`` and ``{prefix}/readyz`` from ``app``, for load balancers and orchestrators.
 
     ``/healthz`` answers 200 as long as the process answers at all. ``/readyz`` answers 200 while this node wants
-    clients, else 503: it must run, not be draining, be heard through its broker, and its loop must not have been
-    late by ``max_lag`` seconds in the last ten. Both answer JSON that says which of these it is. Returns what measures
-    the loop.
+    clients, else 503: it must run, not be draining, be heard through its broker, have everybody in the
+    directory whom it has, and its loop must not have been late by ``max_lag`` seconds in the last ten. Both answer JSON
+    that says which of these it is. Returns what measures the loop.
     """
     check_prefix(prefix)
     if not max_lag > 0:
@@ -38,6 +38,7 @@ def add_health(app: web.Application, hub: Hub, *, prefix: str = "", max_lag: flo
             "running": state.running,
             "draining": state.draining,
             "broker": state.broker,
+            "directory": state.directory,
             "loop_lag_seconds": round(late, 4),
             "max_loop_lag_seconds": max_lag,
         }

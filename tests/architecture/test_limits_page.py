@@ -51,6 +51,12 @@ PROOFS = {
     "max_cached_channels": f"{CACHE}::test_a_flood_of_names_costs_no_more_than_the_app_allows",
     "max_cached_bytes": f"{CACHE}::test_a_flood_of_names_costs_no_more_than_the_app_allows",
 }
+OVER_NODES = {
+    "over all nodes together": {"max_members", "max_cached_channels", "max_cached_bytes"},
+    "on each node by itself": {"max_connections", "rest_rate"},
+}
+"""What `tests/unit/test_limits_over_nodes.py` proves with two nodes."""
+
 FIXED = {
     "characters of a channel's name": next(size for size in range(1000) if not names.is_channel("x" * (size + 1))),
     "characters of an event's name": names.MAX_EVENT_NAME,
@@ -93,6 +99,12 @@ def test_every_limit_has_a_test(field):
     assert re.search(rf"^(async )?def {name}\(", ROOT.joinpath(path).read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("counted", OVER_NODES)
+def test_page_says_which_limits_are_counted_over_all_nodes(counted):
+    (fields,) = (row[1] for row in rows("Over several nodes") if row[0].startswith(counted))
+    assert {*re.findall(r"`(\w+)`", fields)} == OVER_NODES[counted]
+
+
 @pytest.mark.parametrize("what", FIXED)
 def test_value_on_the_page_is_that_of_the_code(what):
     (value,) = (row[1] for row in rows("The same for every App") if row[0].startswith(what))
@@ -105,7 +117,12 @@ def test_pause_of_large_channels_is_that_of_the_code():
 
 @pytest.mark.parametrize(
     ("function", "option"),
-    [(Hub, "max_connections"), (setup, "max_connections_per_address"), (setup, "max_fallback_sessions")],
+    [
+        (Hub, "max_connections"),
+        (Hub, "hold"),
+        (setup, "max_connections_per_address"),
+        (setup, "max_fallback_sessions"),
+    ],
 )
 def test_limits_of_the_process_have_the_defaults_on_the_page(function, option):
     (default,) = (row[2] for row in rows("Of the whole process") if f"{option}=" in row[1])

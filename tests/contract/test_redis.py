@@ -9,12 +9,12 @@ from relay.cluster.directory import Retention
 from relay.cluster.redis import RedisBroker, RedisDirectory, RedisSettings
 from tests.contract.test_broker import Make, WireContract
 from tests.contract.test_directory import DirectoryContract, Nodes, recall, remember
-from tests.redis_server import INSTALL, RedisServer, RedisShards, running, sharded
+from tests.redis_server import RedisServer, RedisShards, running, sharded
 
 
 @pytest.fixture(scope="module")
-def server(require) -> Iterator[RedisServer]:
-    with running(require("redis-server", INSTALL)) as server:
+def server(redis_program) -> Iterator[RedisServer]:
+    with running(redis_program) as server:
         yield server
 
 
@@ -81,8 +81,8 @@ class TestDirectoryOfSeveralShards(_TestDirectory):
 
 
 @pytest.fixture(scope="module")
-def shards(require) -> Iterator[RedisShards]:
-    with sharded(require("redis-server", INSTALL)) as shards:
+def shards(redis_program) -> Iterator[RedisShards]:
+    with sharded(redis_program) as shards:
         yield shards
 
 

@@ -1,6 +1,8 @@
-"""A node in a process of its own, to be killed: `python -m tests.integration.engine_node ENGINE URL SETTINGS`.
+"""A node in a process of its own, to be killed.
 
+It is run as `python -m tests.integration.engine_node ENGINE URL SETTINGS [WEBHOOK]`.
 `join CHANNEL USER`, `sign-in USER` and `leave USER` on its input are answered by `done`; once it runs it says `ready`.
+It ends in order with its input. What happens it tells the receiver at WEBHOOK.
 """
 
 import sys
@@ -8,10 +10,11 @@ import sys
 import anyio
 import msgspec
 
-from relay import Hub
+from relay import Hub, WebhookEndpoint
 from relay.cluster.cluster import Cluster
 from relay.cluster.nats import NatsCluster, NatsSettings
 from relay.cluster.redis import RedisCluster, RedisSettings
+from relay_transports.aiohttp import WebhookSender
 from tests.unit.client import APP, Socket, arrive
 
 
@@ -21,9 +24,12 @@ def cluster_of(engine: str, url: str, settings: str) -> Cluster:
     return RedisCluster(url, msgspec.json.decode(settings, type=RedisSettings))
 
 
-async def main(cluster: Cluster) -> None:
+async def main(cluster: Cluster, *webhooks: str) -> None:
     sockets: dict[str, Socket] = {}
-    async with Hub(APP, cluster=cluster) as hub:
+    app = msgspec.structs.replace(APP, webhooks=tuple(map(WebhookEndpoint, webhooks)))
+    hub = Hub(app, cluster=cluster)
+    hub.send_webhooks(WebhookSender())
+    async with hub:
         print("ready", flush=True)
         async for line in anyio.wrap_file(sys.stdin):
             match line.split():
@@ -39,4 +45,4 @@ async def main(cluster: Cluster) -> None:
             print("done", flush=True)
 
 
-anyio.run(main, cluster_of(*sys.argv[1:4]))
+anyio.run(main, cluster_of(*sys.argv[1:4]), *sys.argv[4:])

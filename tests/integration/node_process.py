@@ -23,10 +23,10 @@ Settings = RedisSettings | NatsSettings
 class Process:
     """A node in a process of its own."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: Settings, *webhooks: str) -> None:
         engine = "nats" if isinstance(settings, NatsSettings) else "redis"
         told = [engine, url, msgspec.json.encode(settings).decode()]
-        command = [sys.executable, "-m", "tests.integration.engine_node", *told]
+        command = [sys.executable, "-m", "tests.integration.engine_node", *told, *webhooks]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     async def hear(self, word: str) -> None:
@@ -48,14 +48,23 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    async def finish(self) -> None:
+        """Let it end in order."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.stdin = None  # or `communicate` would write to it
+        with anyio.fail_after(20):
+            assert await anyio.to_thread.run_sync(self._process.wait) == 0
+
     def end(self) -> None:
         self._process.kill()
         self._process.communicate()
 
 
 @contextmanager
-def process(url: str, settings: Settings) -> Iterator[Process]:
-    node = Process(url, settings)
+def process(url: str, settings: Settings, *webhooks: str) -> Iterator[Process]:
+    """It tells what happens to the receivers ``webhooks``, where there are any."""
+    node = Process(url, settings, *webhooks)
     try:
         yield node
     finally:

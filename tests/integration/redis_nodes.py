@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 
-from relay import App, Hub
+from relay import App, BrokerError, Hub
 from relay.cluster.redis import RedisCluster, RedisSettings
 from relay.facts import Fact
 from tests.unit.client import APP, Socket, arrive
@@ -15,18 +15,20 @@ QUICK = RedisSettings(lease=1.0, beat=0.2, patience=0.5, proof=0.1)
 
 
 @asynccontextmanager
-async def nodes(url: str, count: int = 2, *apps: App, settings: RedisSettings = QUICK) -> AsyncIterator[list[Hub]]:
+async def nodes(
+    url: str, count: int = 2, *apps: App, settings: RedisSettings = QUICK, hold: int = 0
+) -> AsyncIterator[list[Hub]]:
     """Running hubs, each with a connection of its own to the Redis at `url`."""
     async with AsyncExitStack() as stack:
-        hubs = [Hub(*(apps or (APP,)), cluster=RedisCluster(url, settings)) for _ in range(count)]
+        hubs = [Hub(*(apps or (APP,)), cluster=RedisCluster(url, settings), hold=hold) for _ in range(count)]
         for hub in hubs:
             await stack.enter_async_context(hub)
         yield hubs
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Return when it is so; fails when that takes longer than anything here may."""
-    with anyio.fail_after(10):
+async def until(true: Callable[[], bool], within: float = 10) -> None:
+    """Return when it is so; fails when that takes longer than anything here may, or ``within`` seconds."""
+    with anyio.fail_after(within):
         while not true():  # noqa: ASYNC110 - what is waited for happens in other processes
             await anyio.sleep(0.005)
 
@@ -77,6 +79,19 @@ def count(hubs: Iterable[Hub], kind: type[Fact], **fields: str) -> int:
 async def users(hub: Hub, channel: str = ROOM) -> list[str]:
     """Who the directory says is in."""
     return [one.id for one in await hub.members(channel)]
+
+
+async def until_known(hubs: list[Hub], channels: set[str], members: list[str], within: float = 10) -> None:
+    """Return when each hub says of all of them what is so."""
+    with anyio.fail_after(within):
+        for hub in hubs:
+            while True:
+                try:
+                    if set(await hub.channels()) == channels and sorted(await users(hub)) == members:
+                        break
+                except BrokerError:
+                    pass
+                await anyio.sleep(0.01)
 
 
 async def until_heard(hub: Hub, one: Watching, channel: str = ROOM) -> None:

@@ -145,6 +145,7 @@ async def test_a_document_that_does_not_fit_into_a_message_is_refused_with_the_s
     async with Hub(APP, cluster=cluster):
         with pytest.raises(Exception, match="raise its max_payload"):
             await cluster.directory.join("1", "x", "1" * 1_100_000, None, max_members=1)
+        assert not (await cluster.directory.beat(())).lapsed  # nobody else has to join again because of that
 
 
 async def test_a_url_that_says_tls_is_never_used_without_it(server):

@@ -9,13 +9,13 @@ import anyio
 import msgspec
 import pytest
 
-from relay import BrokerError, Hub
+from relay import Hub
 from relay.cluster.nats import NatsCluster
 from relay.cluster.nats.subjects import Subjects
 from relay.facts import BrokerLost, BrokerRestored, ChannelVacated, MemberRemoved, UserOffline
 from tests.integration.nats_nodes import QUICK, nodes
 from tests.integration.node_process import process
-from tests.integration.redis_nodes import ROOM, Watching, count, member, until, until_heard, users
+from tests.integration.redis_nodes import ROOM, Watching, count, member, until, until_heard, until_known, users
 from tests.nats_server import INSTALL, NatsServer, running
 from tests.unit.client import ACK, ADDED, APP, REMOVED, arrive
 
@@ -145,18 +145,6 @@ async def test_a_nats_that_lost_everything_is_told_again(server, how):
         await until(lambda: eve.about("carl") == [ADDED])
         await until_heard(hubs[1], ada)
         assert (eve.about("ada"), ada.about("eve"), carl.about("ada")) == ([], [ADDED], [])
-
-
-async def until_known(hubs: list[Hub], channels: set[str], members: list[str]) -> None:
-    with anyio.fail_after(10):
-        for hub in hubs:
-            while True:
-                try:
-                    if set(await hub.channels()) == channels and sorted(await users(hub)) == members:
-                        break
-                except BrokerError:
-                    pass
-                await anyio.sleep(0.01)
 
 
 async def test_what_is_no_envelope_is_refused_and_counted_and_nobody_notices(server, caplog):

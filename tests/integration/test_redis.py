@@ -9,13 +9,13 @@ from relay.cluster.local import LocalBroker
 from relay.cluster.redis import RedisCluster, RedisSettings
 from relay.facts import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from tests.integration.redis_nodes import QUICK, ROOM, Watching, count, member, nodes, until, users
-from tests.redis_server import INSTALL, RedisServer, running
+from tests.redis_server import RedisServer, running
 from tests.unit.client import ACK, ADDED, APP, ERROR, REMOVED, arrive
 
 
 @pytest.fixture(scope="module")
-def server(require) -> Iterator[RedisServer]:
-    with running(require("redis-server", INSTALL)) as server:
+def server(redis_program) -> Iterator[RedisServer]:
+    with running(redis_program) as server:
         yield server
 
 
@@ -114,6 +114,19 @@ async def test_clusters_with_different_prefixes_do_not_meet(url):
         await there.trigger(ROOM, "last", "")
         await near.gets(ACK, "paid")
         await far.gets(ACK, "last")
+
+
+async def test_clusters_in_different_dbs_of_one_redis_do_not_meet(url):
+    async with nodes(f"{url}?db=0", 2) as (here, also), nodes(f"{url}?db=1", 1) as (there,):
+        near, far = await member(here, "ada"), await member(there, "bob")
+        await near.socket.sign_in("ada")
+        await there.trigger(ROOM, "last", "")
+        await there.terminate_user_connections("ada")
+        await also.trigger(ROOM, "paid", "")
+        await until(lambda: "paid" in near.events)
+        assert (near.about("bob"), "last" in near.events, near.socket.close_code) == ([], False, None)
+        await far.gets(ACK, "last")
+        assert await users(here) == ["ada"]
 
 
 async def test_a_hub_that_ran_may_run_again(url):

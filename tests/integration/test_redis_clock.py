@@ -7,14 +7,14 @@ import pytest
 from relay.cluster.directory import Joined
 from relay.cluster.redis import RedisDirectory
 from relay.protocol.messages import Identity
-from tests.redis_server import INSTALL, RedisServer, running
+from tests.redis_server import RedisServer, running
 
 ROOM = "presence-room"
 
 
 @pytest.fixture(scope="module")
-def server(require) -> Iterator[RedisServer]:
-    with running(require("redis-server", INSTALL)) as server:
+def server(redis_program) -> Iterator[RedisServer]:
+    with running(redis_program) as server:
         yield server
 
 

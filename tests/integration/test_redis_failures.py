@@ -8,19 +8,30 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from relay import BrokerError, Hub
+from relay import Hub
 from relay.cluster.redis import RedisCluster
 from relay.facts import BrokerLost, BrokerRestored, ChannelVacated, MemberRemoved, UserOffline
 from tests.integration.node_process import process
-from tests.integration.redis_nodes import QUICK, ROOM, Watching, count, member, nodes, until, until_heard, users
-from tests.redis_server import INSTALL, RedisServer, running
+from tests.integration.redis_nodes import (
+    QUICK,
+    ROOM,
+    Watching,
+    count,
+    member,
+    nodes,
+    until,
+    until_heard,
+    until_known,
+    users,
+)
+from tests.redis_server import RedisServer, running
 from tests.unit.client import ACK, ADDED, APP, REMOVED, arrive
 
 
 @pytest.fixture
-def server(require) -> Iterator[RedisServer]:
+def server(redis_program) -> Iterator[RedisServer]:
     """One for each test: most of them leave nothing of it as it was."""
-    with running(require("redis-server", INSTALL)) as server:
+    with running(redis_program) as server:
         yield server
 
 
@@ -147,7 +158,7 @@ async def test_a_node_that_redis_throws_out_because_too_much_waits_for_it_is_bac
             node.send(signal.SIGSTOP)
             for number in range(1000):
                 await hub.trigger(ROOM, "flood", "x" * 5000)
-                if server.ask("PUBSUB", "NUMSUB", "relay:{0}:all")[1] == 1:
+                if server.ask("PUBSUB", "NUMSUB", "relay:{0}:0:all")[1] == 1:
                     break
                 assert number < 999, "Redis keeps everybody"
             node.send(signal.SIGCONT)
@@ -175,18 +186,6 @@ async def test_a_redis_that_lost_everything_is_told_again(server, how):
         await until(lambda: eve.about("carl") == [ADDED])
         await until_heard(hubs[1], ada)
         assert (eve.about("ada"), ada.about("eve"), carl.about("ada")) == ([], [ADDED], [])
-
-
-async def until_known(hubs: list[Hub], channels: set[str], members: list[str]) -> None:
-    with anyio.fail_after(10):
-        for hub in hubs:
-            while True:
-                try:
-                    if set(await hub.channels()) == channels and sorted(await users(hub)) == members:
-                        break
-                except BrokerError:
-                    pass
-                await anyio.sleep(0.01)
 
 
 async def test_what_is_no_envelope_is_refused_and_counted_and_nobody_notices(server, caplog):

@@ -3,27 +3,28 @@
 from collections.abc import Iterator
 
 import pytest
+import trustme
 
 from relay import BrokerError, Hub
-from relay.cluster.redis import RedisSettings
+from relay.cluster.redis import RedisCluster, RedisSettings
 from relay.facts import BrokerLost, BrokerRestored, MemberAdded, MemberRemoved
 from tests.integration.redis_nodes import ROOM, Watching, count, member, nodes, until, until_heard, users
-from tests.redis_server import INSTALL, RedisShards, Watched, sharded, watched
-from tests.unit.client import ACK, ADDED, REMOVED, arrive
+from tests.redis_server import RedisShards, Watched, free_ports, servers, sharded, watched
+from tests.unit.client import ACK, ADDED, APP, REMOVED, arrive
 
 CALM = RedisSettings(lease=3.0, beat=0.5, patience=3.0, proof=0.2)
 """For three servers and many connections, on a machine that may be busy."""
 
 
 @pytest.fixture
-def master(require) -> Iterator[Watched]:
-    with watched(require("redis-server", INSTALL)) as servers:
+def master(redis_program) -> Iterator[Watched]:
+    with watched(redis_program) as servers:
         yield servers
 
 
 @pytest.fixture
-def shards(require) -> Iterator[RedisShards]:
-    with sharded(require("redis-server", INSTALL)) as servers:
+def shards(redis_program) -> Iterator[RedisShards]:
+    with sharded(redis_program) as servers:
         yield servers
 
 
@@ -39,6 +40,37 @@ async def test_a_failover_is_seen_as_a_loss_and_the_new_master_is_told_again(mas
         await until(lambda: eve.about("carl") == [ADDED])
         assert [count([hub], BrokerLost) for hub in hubs] == [count([hub], BrokerRestored) for hub in hubs]
         assert (eve.about("ada"), ada.about("eve")) == ([], [ADDED])
+
+
+async def test_over_tls_both_sides_show_who_they_are(redis_program, tmp_path):
+    authority = trustme.CA()
+    ca, cert, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    authority.cert_pem.write_to_path(ca)
+    shown = authority.issue_cert("localhost")
+    shown.cert_chain_pems[0].write_to_path(cert)
+    shown.private_key_pem.write_to_path(key)
+    [port] = free_ports(1)
+    files = ("--tls-cert-file", str(cert), "--tls-key-file", str(key), "--tls-ca-cert-file", str(ca))
+    with servers(redis_program) as start:
+        start("--tls-port", str(port), *files, "--save", "")
+        url = f"rediss://localhost:{port}/1?ssl_certfile={cert}&ssl_keyfile={key}"
+        async with nodes(f"{url}&ssl_ca_certs={ca}") as (here, there):
+            ada = await member(here, "ada")
+            await there.trigger(ROOM, "paid", "")
+            await ada.gets(ACK, "paid")
+        with pytest.raises(BrokerError, match="CERTIFICATE_VERIFY_FAILED"):
+            await Hub(APP, cluster=RedisCluster(url)).run()
+        async with nodes(f"{url}&ssl_cert_reqs=none&ssl_check_hostname=no", 1) as (hub,):
+            assert hub.readiness().ready
+
+
+async def test_a_db_of_a_master_that_sentinels_know_is_a_cluster_of_its_own(master):
+    async with nodes(f"{master.url}/0", 1) as (here,), nodes(f"{master.url}/1") as (there, also):
+        near, far = await member(here, "ada"), await member(there, "bob")
+        await here.trigger(ROOM, "paid", "")
+        await also.trigger(ROOM, "last", "")
+        await near.gets(ACK, "paid")
+        await far.gets(ACK, "last")
 
 
 async def test_the_shards_of_a_redis_cluster_carry_events_and_members(shards):

@@ -6,19 +6,20 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from relay import BrokerError
 from relay.cluster.directory import Abandoned, Beat, Joined
 from relay.cluster.redis import RedisDirectory, RedisSettings
 from relay.protocol.messages import Identity
 from tests.integration.redis_nodes import until
-from tests.redis_server import INSTALL, RedisServer, running
+from tests.redis_server import RedisServer, running
 
 ROOM = "presence-room"
 SHORT = RedisSettings(lease=0.4, beat=0.1, forget=86_400)
 
 
 @pytest.fixture(scope="module")
-def server(require) -> Iterator[RedisServer]:
-    with running(require("redis-server", INSTALL)) as server:
+def server(redis_program) -> Iterator[RedisServer]:
+    with running(redis_program) as server:
         yield server
 
 
@@ -100,10 +101,10 @@ async def test_who_joins_again_before_the_sweep_changes_hands_and_nobody_hears_o
     async with directories(url, 2) as (paused, living):
         first = await join(paused, "1.1", "ada")
         await join(paused, "1.2", "bob")
-        await living.beat(["1"])
-        await anyio.sleep(SHORT.lease / 2)
-        await living.beat(["1"])
-        await anyio.sleep(SHORT.lease / 2 + 0.05)  # nobody but Redis knows when a lease is over
+        with anyio.move_on_after(SHORT.lease + 0.05):  # nobody but Redis knows when a lease is over
+            while True:
+                await living.beat([])
+                await anyio.sleep(SHORT.beat)
         assert (await paused.beat([])).lapsed
         again = await join(paused, "1.1", "ada")
         assert (again.first_for_user, again.count, list(again.roster)) == (False, 2, ["ada", "bob"])
@@ -132,6 +133,53 @@ async def test_nobody_is_taken_for_dead_because_redis_could_not_be_asked_by_anyb
             beat = await one.beat(["1"])
             assert (beat.lapsed, list(beat.abandoned)) == (False, [])
         assert list(await here.roster("1", ROOM)) == ["ada", "bob"]
+
+
+async def test_who_was_late_when_redis_came_back_is_not_taken_for_dead_by_those_who_were_early(url):
+    async with directories(url, 2) as (late, early):
+        await join(late, "1.1", "ada")
+        await anyio.sleep(SHORT.beat)
+        await early.beat(["1"])
+        await anyio.sleep(SHORT.lease - SHORT.beat / 2)  # as above: now the lease of the one is over
+        assert list((await early.beat(["1"])).abandoned) == []
+        assert not (await late.beat(["1"])).lapsed
+        assert list(await early.roster("1", ROOM)) == ["ada"]
+
+
+async def test_nobody_leaves_because_redis_hangs_in_the_middle_of_a_join_and_of_the_beat_that_follows(server, url):
+    settings = RedisSettings(lease=2.0, beat=0.2, patience=0.3)
+    async with directories(url, 2, settings) as (hanging, living):
+        await join(hanging, "1.1", "ada")
+        with anyio.move_on_after(settings.lease + settings.beat):
+            server.pause()
+            for asked in (join(hanging, "1.2", "bob"), hanging.beat(["1"])):
+                with pytest.raises(BrokerError):
+                    await asked
+            server.resume()
+            assert (await answered(hanging)).lapsed
+            while True:
+                assert (await answered(living)).abandoned == []
+                await anyio.sleep(settings.beat)
+        assert not (await join(hanging, "1.1", "ada")).first_for_user
+
+
+async def answered(directory: RedisDirectory) -> Beat:
+    """The next beat that gets through."""
+    while True:
+        try:
+            return await directory.beat(["1"])
+        except BrokerError:
+            await anyio.sleep(0.01)
+
+
+async def test_a_dead_node_is_found_however_many_died_before_it(server, url):
+    slow = RedisSettings(lease=2.0, beat=0.2)
+    async with directories(url, 2, slow) as (dying, living):
+        await join(dying, "1.1", "ada")
+        now = int(server.ask("TIME")[0]) * 1_000_000
+        dead = [(now - (5000 - number) * 1_000_000, f"node-{number}") for number in range(1500)]
+        server.ask("ZADD", "relay:{nodes}:lease", *(part for one in dead for part in one))
+        await swept(living, "1.1")
 
 
 async def test_a_node_that_ends_in_order_is_swept_at_once(url):

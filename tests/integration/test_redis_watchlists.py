@@ -8,7 +8,7 @@ import pytest
 from relay import Hub
 from relay.facts import UserOffline, UserOnline
 from tests.integration.redis_nodes import count, nodes, until
-from tests.redis_server import INSTALL, RedisServer, running
+from tests.redis_server import RedisServer, running
 from tests.unit.client import APP, Frame, Socket, arrive
 from tests.unit.test_watchlists import told
 
@@ -16,8 +16,8 @@ THE_APP = msgspec.structs.replace(APP, watchlists=True, offline_grace=0.2)
 
 
 @pytest.fixture(scope="module")
-def server(require) -> Iterator[RedisServer]:
-    with running(require("redis-server", INSTALL)) as server:
+def server(redis_program) -> Iterator[RedisServer]:
+    with running(redis_program) as server:
         yield server
 
 

@@ -13,9 +13,11 @@ from relay_transports.aiohttp import add_health, add_metrics, setup
 from relay_transports.aiohttp.lag import LoopLag
 from tests.integration.serving import running
 from tests.unit.client import APP
+from tests.unit.test_broken_engines import BreakableBroker
+from tests.unit.test_directory_readiness import Keeping
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_crashes")]
-WELL = {"running": True, "draining": False, "broker": "alone"}
+WELL = {"running": True, "draining": False, "broker": "alone", "directory": "alone"}
 
 
 def application(hub: Hub, *, prefix: str = "", max_lag: float = 30.0) -> web.Application:
@@ -47,6 +49,19 @@ async def test_one_that_drains_is_alive_and_not_ready():
         ready = await served.http("GET", "/readyz")
         assert (ready.status, ready.json["ready"], ready.json["draining"]) == (503, False, True)
         assert (await served.http("GET", "/healthz")).status == 200
+
+
+async def test_one_whom_the_directory_refuses_is_alive_and_not_ready():
+    directory, clock = Keeping(), ManualClock()
+    hub = Hub(APP, broker=BreakableBroker(), directory=directory, clock=clock)
+    async with running(application(hub), hub) as served:
+        assert (await served.http("GET", "/readyz")).json["directory"] == "known"
+        directory.broken = {"beat"}
+        await clock.advance(2)
+        ready = await served.http("GET", "/readyz")
+        assert (ready.status, ready.json["broker"], ready.json["directory"]) == (503, "proven", "lost")
+        assert (await served.http("GET", "/healthz")).status == 200
+        assert b"relay_directory_up 0.0" in (await served.http("GET", "/metrics")).body
 
 
 async def test_one_whose_loop_is_late_is_not_ready():

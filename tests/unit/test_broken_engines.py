@@ -130,8 +130,15 @@ async def test_terminating_a_user_closes_the_connections_here_while_other_nodes_
         socket = await arrive(hub)
         await socket.sign_in("ada")
         broker.broken = {"publish"}
-        assert await hub.terminate_user_connections("ada") == 1
-        assert not socket.open
+        closed = await hub.terminate_user_connections("ada")
+        assert (closed, closed.remote, socket.open) == (1, "held", False)
+
+
+async def test_terminating_a_user_over_rest_is_200_while_other_nodes_are_told_later(hub, broker):
+    async with hub:
+        broker.broken = {"publish"}
+        answer = await over_rest(hub, "POST", "/apps/1/users/ada/terminate_connections", {})
+        assert (answer.status, answer.body, hub.events_held()) == (200, b"{}", 1)
 
 
 @pytest.mark.parametrize("step", ["subscribe", "join"])

@@ -52,7 +52,7 @@ def test_file_may_hold_the_encryption_master_key():
         (APP + "flush_interval = 5", "apps[0]: App.flush_interval must be a number of seconds from 0 to 1, got 5"),
         ("[sever]\n" + APP, "unknown key 'sever'; did you mean 'server'?"),
         (APP.replace("apps", "app"), "unknown key 'app'; did you mean 'apps'?"),
-        ("x = 1\n" + APP, "unknown key 'x'; allowed: server, apps"),
+        ("x = 1\n" + APP, "unknown key 'x'; allowed: server, cluster, apps"),
         ("[server]\nprot = 1\n" + APP, "server: unknown key 'prot'; did you mean 'port'?"),
         ("[server]\nx = 1\n" + APP, "server: unknown key 'x'; allowed: host, port, prefix, unix, tls_cert, "),
         (APP + "max_batches = 1", "apps[0]: unknown key 'max_batches'; did you mean 'max_batch'?"),
@@ -98,6 +98,7 @@ def test_file_may_say_all_that_the_flags_of_the_server_say():
     assert server == ServerConfig(tls_cert="c", tls_key="k", forwarded_from=("unix",), max_connections_per_address=9)
     server = parse_config(f"[server]\nfallbacks = false\nmax_fallback_sessions = 9\n{APP}").server
     assert server == ServerConfig(fallbacks=False, max_fallback_sessions=9)
+    assert parse_config(f"[server]\nhold = 1000\n{APP}").server == ServerConfig(hold=1000)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,8 @@ def test_file_may_say_all_that_the_flags_of_the_server_say():
         ("unix = 5", "server: Expected `str | null`, got `int` - at `$.unix`"),
         ("unix = ''", "the path of the Unix socket must not be empty"),
         ('tls_cert = "c"', "only the certificate is given: add --tls-key"),
+        ("hold = -1", "server: hold is a number of events from 0 on, got -1"),
+        ("hold = 1.5", "server: Expected `int`, got `float` - at `$.hold`"),
         ("port = 70000", "server: port is a number from 0 to 65535, got 70000"),
     ],
 )

@@ -132,6 +132,19 @@ async def test_a_node_that_hears_no_other_says_so():
         assert hub.totals(app=APP).broker_losses == 0
 
 
+async def test_events_that_wait_for_other_nodes_are_in_a_scrape_and_those_that_were_given_up_too():
+    async with cluster(APP, hold=10) as nodes:
+        hub = nodes[1].hub
+        nodes.part(1)
+        for _ in range(3):
+            await hub.trigger("orders", "paid", "")
+        await hub.terminate_user_connections("ada")
+        held, given_up = 'relay_events_held{app="1001"}', 'relay_events_given_up_total{app="1001"}'
+        assert (samples(hub)[held], samples(hub)[given_up]) == (4, 0)
+        await nodes.advance(60)
+        assert (samples(hub)[held], samples(hub)[given_up]) == (1, 3)
+
+
 async def test_labels_carry_no_channel_and_no_user():
     async with Hub(APP, clock=ManualClock()) as hub:
         socket = await arrive(hub)

@@ -11,11 +11,13 @@ from typing import Final
 
 from relay.cluster.broker import Envelope
 from relay.cluster.inbox import Inbox
+from relay.cluster.nats.address import Address
 from relay.cluster.nats.echoes import Echoes
 from relay.cluster.nats.lane import Lane
-from relay.cluster.nats.link import BROKEN, Link, running_loop, servers_of
+from relay.cluster.nats.link import BROKEN, Link, running_loop
 from relay.cluster.nats.settings import NatsSettings
 from relay.cluster.nats.subjects import Subjects
+from relay.cluster.outage import Outage
 from relay.cluster.packing import pack
 from relay.errors import BrokerError, BrokerUnavailable, UsageError
 from relay.receipts import Remote
@@ -40,9 +42,9 @@ class NatsBroker:
     """
 
     def __init__(self, url: str, settings: NatsSettings | None = None, *, lane: Lane | None = None) -> None:
-        self._settings = settings = settings or NatsSettings()
-        self._servers = servers_of(url)
-        self._lane = lane or Lane(self._servers, settings)
+        self._address = Address(url, settings)
+        self._settings = settings = self._address.settings
+        self._lane = lane or Lane(self._address)
         self._subjects = Subjects(settings.prefix)
         self.node = secrets.token_hex(8)
         """What the envelopes of this node are signed with, so that it knows its own."""
@@ -86,7 +88,7 @@ class NatsBroker:
         except (BrokerError, *BROKEN) as error:
             await self.close()
             raise BrokerUnavailable(f"NATS cannot be reached: {error}") from None
-        self._staying = loop.create_task(self._stay())
+        self._staying = loop.create_task(self._stay(Outage(_log)))
 
     async def subscribe(self, app: str, channel: str) -> None:
         """Hear that channel; returns when NATS knows it."""
@@ -123,7 +125,7 @@ class NatsBroker:
 
     def _open(self) -> Link:
         if self._link is None or not self._link.open:
-            raise BrokerUnavailable("NATS cannot be reached")
+            raise BrokerUnavailable("NATS cannot be reached", maybe_done=False)
         return self._link
 
     async def _had(self) -> None:
@@ -150,7 +152,7 @@ class NatsBroker:
         """Connect, and subscribe to everything that is wanted."""
         await self._drop()
         link = Link(self._settings, self._hear, self._lose)
-        await link.connect(self._servers, no_echo=True)
+        await link.connect(self._address, no_echo=True)
         self._link = link
         self._echoes = Echoes(link, self._echo, self._settings, self._deafened)
         await link.subscribe(self._beacon)
@@ -189,7 +191,7 @@ class NatsBroker:
             self.healthy = False
             self._lost()
 
-    async def _stay(self) -> None:
+    async def _stay(self, outage: Outage) -> None:
         """Prove again and again that we hear; connect anew whenever we do not. For ever."""
         pause = _FIRST_PAUSE
         while True:
@@ -205,9 +207,12 @@ class NatsBroker:
                 if not self.healthy:
                     await self._restored()
                     self.healthy = self._link is not None and self._link.open
+                if self.healthy:
+                    outage.over(asyncio.get_running_loop().time())
             except Exception as error:  # noqa: BLE001 - whatever it is, this node must not stay deaf
                 strange = None if isinstance(error, (BrokerError, *BROKEN)) else error
-                _log.warning("this node does not hear the others", extra={"error": str(error)}, exc_info=strange)
+                why = str(error) or type(error).__name__
+                outage.goes_on(why, asyncio.get_running_loop().time(), strange=strange)
                 if not isinstance(error, BrokerError):  # what could not be sent says nothing about hearing
                     await self._drop()
                 self._lose()

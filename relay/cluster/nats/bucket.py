@@ -15,6 +15,7 @@ import msgspec
 from relay.cluster.nats.lane import Lane
 from relay.cluster.nats.link import Delivery, Link, answered
 from relay.cluster.nats.settings import NatsSettings
+from relay.cluster.nats.single_file import SingleFile
 from relay.errors import BrokerError, BrokerUnavailable
 
 STEPS: Final = 100
@@ -24,6 +25,7 @@ COUNTS: Final = "Relay-Counts"
 DELETED: Final[Mapping[str, str]] = {"KV-Operation": "DEL"}
 _COUNTED: Final = re.compile(rb"\r\nRelay-Counts: (\d{1,15}) (\d{1,15})\r\n")
 _LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+_NEVER: Final = str(2**53)
 _EPOCH: Final = "epoch"
 _MISSING: Final = 404
 _NO_STREAM: Final = 10059
@@ -42,6 +44,19 @@ class Entry(msgspec.Struct, frozen=True):
     data: bytes = b""
     revision: int = 0
     time: int = 0
+
+
+def decoded(answer: bytes) -> dict[str, Any]:
+    """What JetStream answers. Raises :class:`BrokerError` for what it cannot have said."""
+    try:
+        return _decode(answer)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise not_ours("the answer", error) from None
+
+
+def not_ours(what: str, error: Exception) -> BrokerError:
+    """For what somebody else put into NATS."""
+    return BrokerError(f"{what} in NATS is not ours: {type(error).__name__}")
 
 
 def config(name: str, settings: NatsSettings, **limits: object) -> dict[str, Any]:
@@ -70,7 +85,7 @@ class Bucket:
     def __init__(self, name: str, settings: NatsSettings, lane: Lane, lost: Callable[[], None]) -> None:
         self._name, self._settings, self._lane, self._lost = name, settings, lane, lost
         self._stream = f"KV_{name}"
-        self._learning = asyncio.Lock()
+        self._learning = SingleFile()
         self._known: Link | None = None
         self.epoch = 0
 
@@ -87,7 +102,7 @@ class Bucket:
         """The connection, to a bucket that is there. Raises :class:`BrokerUnavailable`."""
         link = await self._lane.reach()
         if link is not self._known:
-            async with self._learning:
+            async with self._learning.turn():
                 if link is not self._known:
                     await self._learn(link)
                     self._known = link
@@ -144,7 +159,7 @@ class Bucket:
         subject, end = await link.take(arrive)
         try:
             asked = {"stream_name": self._stream, "config": _listing(subject, self._subject(pattern))}
-            state = await _asked(link, f"CONSUMER.CREATE.{self._stream}", msgspec.json.encode(asked))
+            state = await _asked(link, f"CONSUMER.CREATE.{self._stream}", msgspec.json.encode(asked), once=True)
             name, total, pause = state["name"], state["num_pending"], _FIRST_PAUSE
             while arrived < total and (state["num_pending"] or arrived < state["delivered"]["consumer_seq"]):
                 await asyncio.sleep(pause)
@@ -165,11 +180,15 @@ class Bucket:
         """Have a bucket, and know its epoch."""
         wanted = config(self._name, self._settings)
         await _asked(link, f"STREAM.CREATE.{self._stream}", msgspec.json.encode(wanted), fine=_OTHER_SETTINGS)
+        await taken(link, self._subject(_EPOCH), self._settings.patience)
         entry = await self._read(link, _EPOCH)
         while not entry.revision:  # of those who find none, one is first
             await (await self._begin(link, _EPOCH, b"", 0, None))
             entry = await self._read(link, _EPOCH)
-        epoch = int(entry.data) if entry.data else entry.time
+        try:
+            epoch = int(entry.data) if entry.data else entry.time
+        except ValueError as error:
+            raise not_ours("the epoch", error) from None
         await (await self._begin(link, _EPOCH, b"%d" % epoch, entry.revision, None))  # it is not to be forgotten
         before, self.epoch = self.epoch, epoch
         if before and before != epoch:
@@ -213,7 +232,7 @@ class Writing:
 
     async def _revision(self) -> int:
         try:
-            answer = _decode(answered(await self._answer))
+            answer = decoded(answered(await self._answer))
         except BrokerUnavailable:  # perhaps the stream is gone
             self._doubt()
             raise
@@ -225,8 +244,27 @@ class Writing:
         raise BrokerError(f"JetStream refuses: {error.get('description')}")
 
 
-async def _asked(link: Link, api: str, asked: bytes, *, fine: int = 0) -> dict[str, Any]:
-    answer = _decode(await link.ask(f"$JS.API.{api}", asked))
+async def taken(link: Link, subject: str, patience: float) -> None:
+    """Return when JetStream takes what is written there, which of several servers one knows later than another, after a
+    bucket was made. Nothing is written. Raises :class:`BrokerUnavailable`.
+    """
+    loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE
+    until = loop.time() + patience
+    while True:
+        try:
+            answered(await (await link.send(subject, headers={_LAST: _NEVER})))  # a condition that does not hold
+        except BrokerUnavailable:
+            if not link.open or loop.time() > until:
+                raise
+        else:
+            return
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def _asked(link: Link, api: str, asked: bytes, *, fine: int = 0, once: bool = False) -> dict[str, Any]:
+    subject = f"$JS.API.{api}"
+    answer = decoded(answered(await (await link.send(subject, asked))) if once else await link.ask(subject, asked))
     error = answer.get("error")
     if error is not None and fine not in (error.get("code"), error.get("err_code")):
         raise BrokerError(f"JetStream refuses: {error.get('description')}")

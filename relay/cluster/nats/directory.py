@@ -7,25 +7,32 @@ import logging
 import math
 import random
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
-from relay.cluster.directory import Abandoned, Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.directory import Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
 from relay.cluster.nats import leases, subjects
+from relay.cluster.nats.address import Address
+from relay.cluster.nats.agreed import Agreed
 from relay.cluster.nats.bucket import Bucket, Entry
 from relay.cluster.nats.events import Events
 from relay.cluster.nats.lane import Lane
 from relay.cluster.nats.leases import Leases
-from relay.cluster.nats.link import servers_of
-from relay.cluster.nats.place import Act, Join, Leave, Place, Sweep, Touch
+from relay.cluster.nats.link import TooLong
+from relay.cluster.nats.place import Act, Join, Leave, Place, Touch
 from relay.cluster.nats.settings import NatsSettings
+from relay.cluster.nats.single_file import SingleFile
 from relay.cluster.nats.subjects import Subjects
+from relay.cluster.nats.sweeper import Sweeper
 from relay.cluster.nats.turns import Turns
+from relay.cluster.portion import Portion
 from relay.errors import BrokerError, BrokerUnavailable
 from relay.protocol.messages import Identity
 
 _TRIES: Final = 50
 _AT_ONCE: Final = 50
+_LOOKS_AGAIN: Final = 60
+"""After so many leases."""
 _MICROSECONDS: Final = 1_000_000
 _log = logging.getLogger(__name__)
 
@@ -44,24 +51,30 @@ class NatsDirectory:
     """
 
     def __init__(self, url: str, settings: NatsSettings | None = None, *, lane: Lane | None = None) -> None:
-        self._settings = settings = settings or NatsSettings()
-        self._lane = lane or Lane(servers_of(url), settings)
+        self._lane = lane or Lane(Address(url, settings))
+        self._settings = settings = self._lane.address.settings
         names = Subjects(settings.prefix)
         self._bucket = Bucket(names.bucket, settings, self._lane, self._lost)
         self._events = Events(names, settings, self._bucket)
         self._turns = Turns(self._bucket, settings.in_flight, self._leased, lambda: self._name)
-        self._lease, self._forget = (round(span * _MICROSECONDS) for span in (settings.lease, settings.forget))
+        # Who beat last before NATS was away for longer than this would be overdue when it is back, or nearly so.
+        away = max(settings.lease - 2 * settings.beat, 2 * settings.beat)
+        self._lease, self._forget, self._away = (
+            round(span * _MICROSECONDS) for span in (settings.lease, settings.forget, away)
+        )
+        self._agreed = Agreed(self._bucket, settings)
         self._name = _new_name()
         self._known = False
         """Whether the name has a lease."""
         self._before = ""
         """The name just given up, to be kept alive for one lease: not everybody has joined again yet."""
-        self._introducing = asyncio.Lock()
+        self._introducing = SingleFile()
         self._lapsed = self._astray = False
-        self._swept: dict[tuple[str, str], bool] = {}
-        """The dead whose traces in an App are gone, and whether that is for good."""
+        self._sweeper = Sweeper(self._bucket, self._turns, self._lease, settings.lease * _LOOKS_AGAIN)
         self._beaten = -math.inf
         self._touched = -math.inf
+        self._to_touch: list[tuple[str, str]] = []
+        """Apps and channels."""
 
     async def join(
         self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
@@ -102,26 +115,29 @@ class NatsDirectory:
         return await self._events.recall(app, channel, now)
 
     async def beat(self, apps: Collection[str]) -> Beat:
-        """Renew this node's lease, and sweep what dead nodes left in ``apps``."""
+        """Renew this node's lease, and sweep some of what dead nodes left in ``apps``."""
         if self._astray:
             self._rename(keep=True)
         known = await self._renewed()
-        gone: list[Abandoned] = []
-        try:
-            dead, now = await self._bury(known)
-            await self._sweep(apps, dead, now, gone)
-            await self._touch()
-        except BrokerError as error:  # what was swept has to be told all the same
-            _log.warning("dead nodes could not be swept", extra={"error": str(error)})
+        await self._agreed.keep(known.time)
+        portion, more = Portion(self._settings.beat, asyncio.get_running_loop().time), False
+        if apps:
+            try:
+                dead, now = await self._bury(known)
+                more = await self._sweeper.sweep(apps, dead, now, portion)
+                await self._touch(portion)
+            except BrokerError as error:  # what was swept has to be told all the same
+                _log.warning("dead nodes could not be swept", extra={"error": str(error)})
         lapsed, self._lapsed = self._lapsed, False
-        return Beat(gone, lapsed=lapsed, again=self._settings.beat)
+        return Beat(portion.gone, lapsed, self._settings.beat, more)
 
     async def close(self) -> None:
         """Let go of NATS; what is still owned by this node is for the others to sweep, at once."""
+        nowhere = not self._astray and not self._turns.known()
         await self._turns.close()
         if self._known and self._lane.down is None:
             try:
-                await self._retire()
+                await self._retire(clean=nowhere and await self._is_clean())
             except BrokerError as error:
                 _log.info("NATS was not told that this node ends", extra={"error": str(error)})
         self._name, self._known, self._before = _new_name(), False, ""
@@ -132,8 +148,9 @@ class NatsDirectory:
         """A step that must not be half known: where it fails, everything is put right at the next beat."""
         try:
             return await self._turns.ask(app, channel, act)
-        except BaseException:
-            self._astray = True
+        except BaseException as error:
+            # Who does not fit in will not next time: for that one nobody else has to join again.
+            self._astray |= not (isinstance(error, TooLong) and isinstance(act, Join))
             raise
 
     async def _place(self, app: str, channel: str) -> Place:
@@ -142,7 +159,7 @@ class NatsDirectory:
     async def _leased(self) -> str:
         """The name to act under."""
         if self._stale():
-            async with self._introducing:
+            async with self._introducing.turn():
                 if self._stale():
                     await self._renewed()
         return self._name
@@ -156,12 +173,12 @@ class NatsDirectory:
         for _ in range(_TRIES):
             begun = asyncio.get_running_loop().time()
             entry = await self._bucket.read(subjects.NODES)
-            now = leases.load(entry.data).at(entry.time, self._lease)
-            if self._known and self._name not in now.living:
+            now = leases.load(entry.data).at(entry.time, self._lease, self._away)
+            if self._name in now.dead or (self._known and self._name not in now.living):
                 self._bucket.doubt()
                 self._rename()
             name, keep = self._name, self._before
-            beaten = now.beaten(name, entry.time, keep=keep)
+            beaten = now.beaten(name, entry.time, keep=keep, clean=self._sweeper.clean())
             if await self._bucket.write(subjects.NODES, leases.dump(beaten), entry.revision):
                 if name == self._name:
                     self._known, self._before = True, ""
@@ -172,7 +189,7 @@ class NatsDirectory:
 
     async def _bury(self, entry: Entry) -> tuple[Mapping[str, int], int]:
         """Find out who is dead, and when that was asked; this node is alive."""
-        known = leases.load(entry.data).at(entry.time, self._lease)
+        known = leases.load(entry.data).at(entry.time, self._lease, self._away)
         overdue = [name for name in known.overdue(entry.time, self._lease) if name != self._name]
         if overdue:
             buried = known.buried(overdue, self._name, entry.time, self._forget)
@@ -180,14 +197,22 @@ class NatsDirectory:
                 return buried.dead, entry.time
         return known.dead, entry.time
 
-    async def _retire(self) -> None:
+    async def _is_clean(self) -> bool:
+        """Whether nothing says that this node owns anything."""
+        try:
+            return not await self._bucket.keys(subjects.owned(self._name))
+        except BrokerError:
+            return False
+
+    async def _retire(self, *, clean: bool) -> None:
         for _ in range(_TRIES):
             entry = await self._bucket.read(subjects.NODES)
-            known: Leases = leases.load(entry.data).at(entry.time, self._lease)
+            known: Leases = leases.load(entry.data).at(entry.time, self._lease, self._away)
             if self._name not in known.living:
                 return
             buried = known.buried([self._name], self._name, entry.time, self._forget)
-            if await self._bucket.write(subjects.NODES, leases.dump(buried), entry.revision):
+            ended = known.ended(self._name, entry.time) if clean else buried
+            if await self._bucket.write(subjects.NODES, leases.dump(ended), entry.revision):
                 return
 
     def _rename(self, *, keep: bool = False) -> None:
@@ -201,44 +226,26 @@ class NatsDirectory:
         """JetStream lost everything."""
         self._rename()
 
-    async def _sweep(self, apps: Iterable[str], dead: Mapping[str, int], now: int, gone: list[Abandoned]) -> None:
-        """Take out what the dead left; once more after two leases, when all that was on its way from them arrived."""
-        for name, since in dead.items():
-            good = now - since > 2 * self._lease
-            for app in apps:
-                swept = self._swept.get((name, app))
-                if swept is None or swept < good:
-                    keys = await self._bucket.keys(subjects.owned(name, app))
-                    random.shuffle(keys)  # others look too: it is less work when each begins elsewhere
-                    for start in range(0, len(keys), _AT_ONCE):
-                        some = keys[start : start + _AT_ONCE]
-                        await asyncio.gather(*(self._sweep_place(name, app, key, gone, good=good) for key in some))
-                    self._swept[name, app] = good
-        self._swept = {known: good for known, good in self._swept.items() if known[0] in dead}
-
-    async def _sweep_place(self, name: str, app: str, key: str, gone: list[Abandoned], *, good: bool) -> None:
-        channel = subjects.last(key)
-        while channel is not None:
-            answer = await self._turns.ask(app, channel, Sweep(name))
-            found = cast("list[tuple[str, str | None, Left]]", answer)
-            if not found:
-                break
-            gone += [Abandoned(app, channel, socket_id, user, left) for socket_id, user, left in found]
-        if good:
-            await self._bucket.purge(key)
-
-    async def _touch(self) -> None:
+    async def _touch(self, portion: Portion) -> None:
         """Keep what this node owns from being forgotten, four times as often as needed."""
         now = asyncio.get_running_loop().time()
         if self._touched == -math.inf:
             self._touched = now
-        if now - self._touched < self._settings.forget / 4:
-            return
-        self._touched = now
-        await self._bucket.touch()
-        for app, channel in self._turns.known():
-            if await self._turns.ask(app, channel, Touch()):
-                await self._bucket.write(subjects.own(self._name, app, channel), b"", None)
+        if not self._to_touch and now - self._touched >= self._settings.forget / 4:
+            self._touched = now
+            await self._bucket.touch()
+            self._to_touch = self._turns.known()
+        while self._to_touch:
+            some = self._to_touch[-_AT_ONCE:]
+            await asyncio.gather(*(self._touch_place(*one) for one in some))
+            del self._to_touch[-len(some) :]
+            portion.asked = True
+            if portion.over:
+                break
+
+    async def _touch_place(self, app: str, channel: str) -> None:
+        if await self._turns.ask(app, channel, Touch()):
+            await self._bucket.write(subjects.own(self._name, app, channel), b"", None)
 
 
 def _new_name() -> str:

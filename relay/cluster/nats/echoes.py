@@ -6,11 +6,15 @@ NATS answers nothing to a publish, and nats-py sends its pings past what still w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from typing import Final
 
 from relay.cluster.nats.link import BROKEN, Link, running_loop
 from relay.cluster.nats.settings import NatsSettings
 from relay.errors import BrokerError, BrokerUnavailable
+
+_FIRST_PAUSE: Final = 0.05
 
 
 class Echoes:
@@ -53,9 +57,8 @@ class Echoes:
                 self._under_way, self._waiting = self._waiting, []
                 self._count += 1
                 self._back.clear()
-                await self._link.publish(self._subject, b"%d" % self._count)
                 async with asyncio.timeout(self._settings.patience):
-                    await self._back.wait()
+                    await self._call()
                 for had in self._under_way:
                     if not had.done():
                         had.set_result(None)
@@ -67,6 +70,18 @@ class Echoes:
             self._deaf()
         finally:
             self._fail("the connection to NATS was lost")
+
+    async def _call(self) -> None:
+        """Have the echo come back. Where the two connections lead to different servers of one NATS, the one may not
+        know yet that somebody listens at the other: so it is called again.
+        """
+        pause = _FIRST_PAUSE
+        while not self._back.is_set():
+            await self._link.publish(self._subject, b"%d" % self._count)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._back.wait()
+            pause *= 2
 
     def _fail(self, why: str) -> None:
         for had in (*self._under_way, *self._waiting):

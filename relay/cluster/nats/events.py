@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from base64 import b64decode
 from typing import Any, Final
@@ -10,21 +9,21 @@ from typing import Any, Final
 import msgspec
 
 from relay.cluster.directory import Remembered, Retention
-from relay.cluster.nats.bucket import DELETED, STEPS, Bucket, config, microseconds
+from relay.cluster.nats.bucket import DELETED, STEPS, Bucket, config, decoded, microseconds, not_ours, taken
 from relay.cluster.nats.link import Link, answered
 from relay.cluster.nats.settings import NatsSettings
+from relay.cluster.nats.single_file import SingleFile
 from relay.cluster.nats.subjects import Subjects, token
 from relay.errors import BrokerError, BrokerUnavailable
 
 _OTHER_BOUNDS: Final = 10058
 _MISSING: Final = 404
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class _Kept:
     """What is known of one App's bucket: by which connection, within which bounds, and since when it is there."""
 
-    __slots__ = ("created", "link", "retention", "seen", "turn")
+    __slots__ = ("created", "link", "retention", "seen", "turns")
 
     def __init__(self) -> None:
         self.link: Link | None = None
@@ -32,7 +31,7 @@ class _Kept:
         self.created = 0
         self.seen: Link | None = None
         """By which connection that was learnt last."""
-        self.turn = asyncio.Lock()
+        self.turns = SingleFile()
 
 
 class Events:
@@ -50,13 +49,13 @@ class Events:
         kept = self._kept.setdefault(app, _Kept())
         subject = self._subject(app, channel)
         fits = len(channel.encode()) + len(text) <= retention.max_bytes
-        async with kept.turn:  # first come, first served
+        async with kept.turns.turn():  # first come, first served
             link = await self._ready(app, kept, retention)
             data = b"%r " % (now + retention.ttl) + text if fits else b""
             answer = await link.send(subject, data, None if fits else dict(DELETED))
             gone = None if fits else await link.send(f"$JS.API.STREAM.PURGE.{self._stream(app)}", _filter(subject))
         try:
-            written = _decode(answered(await answer))
+            written = decoded(answered(await answer))
         except BrokerUnavailable:  # perhaps the stream is gone
             kept.link = None
             raise
@@ -70,7 +69,7 @@ class Events:
         """The last event, if it holds."""
         link = await self._places.ready()
         asked = msgspec.json.encode({"last_by_subj": self._subject(app, channel)})
-        found = _decode(await link.ask(f"$JS.API.STREAM.MSG.GET.{self._stream(app)}", asked))
+        found = decoded(await link.ask(f"$JS.API.STREAM.MSG.GET.{self._stream(app)}", asked))
         error = found.get("error")
         if error is not None and error.get("code") != _MISSING:
             raise BrokerError(f"JetStream refuses: {error.get('description')}")
@@ -78,13 +77,17 @@ class Events:
             return None
         kept = self._kept.setdefault(app, _Kept())
         if kept.seen is not link:
-            info = _decode(await link.ask(f"$JS.API.STREAM.INFO.{self._stream(app)}"))
+            info = decoded(await link.ask(f"$JS.API.STREAM.INFO.{self._stream(app)}"))
             if "created" not in info:
                 return None
             kept.created, kept.seen = microseconds(info["created"]), link
-        until, text = b64decode(found["message"]["data"]).split(b" ", 1)
         step = max(kept.created, self._places.epoch) + int(found["message"]["seq"]) * STEPS
-        return Remembered(text, step, float(until)) if float(until) > now else None
+        try:
+            until, text = b64decode(found["message"]["data"]).split(b" ", 1)
+            remembered = Remembered(text, step, float(until))
+        except ValueError as wrong:
+            raise not_ours("an event", wrong) from None
+        return remembered if remembered.until > now else None
 
     async def _ready(self, app: str, kept: _Kept, retention: Retention) -> Link:
         """The connection, to a bucket that is there and has these bounds."""
@@ -103,12 +106,13 @@ class Events:
             made = await self._make(link, "UPDATE", app, wanted)
         if "error" in made:
             raise BrokerError(f"JetStream keeps no events: {made['error'].get('description')}")
+        await taken(link, self._subject(app, ""), self._settings.patience)
         kept.created = microseconds(made["created"])
         kept.link, kept.seen, kept.retention = link, link, retention
         return link
 
     async def _make(self, link: Link, what: str, app: str, wanted: dict[str, Any]) -> dict[str, Any]:
-        return _decode(await link.ask(f"$JS.API.STREAM.{what}.{self._stream(app)}", msgspec.json.encode(wanted)))
+        return decoded(await link.ask(f"$JS.API.STREAM.{what}.{self._stream(app)}", msgspec.json.encode(wanted)))
 
     def _stream(self, app: str) -> str:
         return f"KV_{self._names.events(app)}"

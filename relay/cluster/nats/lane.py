@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import Final
 
+from relay.cluster.nats.address import Address
 from relay.cluster.nats.link import BROKEN, Hear, Link, running_loop
-from relay.cluster.nats.settings import NatsSettings
 from relay.errors import BrokerError, BrokerUnavailable
 
 _FIRST_PAUSE: Final = 0.05
@@ -22,8 +22,8 @@ class Lane:
     at once, until NATS can be reached again.
     """
 
-    def __init__(self, servers: list[str], settings: NatsSettings) -> None:
-        self._servers, self._settings = servers, settings
+    def __init__(self, address: Address) -> None:
+        self.address = address
         self._heard: dict[str, Hear] = {}
         self._link: Link | None = None
         self._worker: asyncio.Task[None] | None = None
@@ -60,9 +60,9 @@ class Lane:
         pause = _FIRST_PAUSE
         while True:
             self._lost = lost = asyncio.Event()
-            link = Link(self._settings, self._arrived, lost.set)
+            link = Link(self.address.settings, self._arrived, lost.set)
             try:
-                await link.connect(self._servers, no_echo=False)
+                await link.connect(self.address, no_echo=False)
                 for subject in self._heard:
                     await link.subscribe(subject)
                 await link.ask("")  # NATS knows of them

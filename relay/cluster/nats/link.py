@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 
+from relay.cluster.nats.address import Address, Server
 from relay.cluster.nats.settings import NatsSettings
 from relay.errors import BrokerError, BrokerUnavailable, UsageError
 
 BROKEN: Final = (NatsError, OSError, TimeoutError, EOFError)
 """What nats-py raises when a connection is of no use any more."""
 
-SCHEMES: Final = ("nats", "tls")
 _log = logging.getLogger(__name__)
 _NOBODY: Final = b"NATS/1.0 503"
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 0.25
 _PENDING: Final = 8 * 1024 * 1024
 """Bytes that wait for the socket before whoever publishes waits too."""
 
@@ -44,28 +48,6 @@ def running_loop() -> asyncio.AbstractEventLoop:
         raise UsageError("nats-py needs asyncio: run the hub on it, or on uvloop") from None
 
 
-def servers_of(url: str) -> list[str]:
-    """The servers that ``url`` names, of which any will do. Raises :class:`UsageError` that quotes no password.
-
-    ``nats://user:password@host:port``, ``tls://`` over TLS, ``nats://token@host``; several servers of one NATS are
-    separated by commas.
-    """
-    scheme, separator, rest = url.partition("://")
-    shown = f"{scheme[:20]}://{rest.rpartition('@')[2][:100]}" if separator else "no scheme"
-    if scheme not in SCHEMES:
-        raise UsageError(f"no NATS URL: {' or '.join(SCHEMES)} is what it begins with, got {shown}")
-    servers = [one if "://" in one else f"{scheme}://{one}" for one in url.split(",")]
-    for server in servers:
-        try:
-            parts = urlsplit(server)
-            fine = bool(parts.hostname) and parts.port != 0 and parts.scheme == scheme
-        except ValueError:
-            fine = False
-        if not fine:
-            raise UsageError(f"no NATS URL: nats://host:port, several separated by commas; got {shown}")
-    return servers
-
-
 class _Client(Client):
     """nats-py's connection, with its parser, its TLS and its ways to log in, but with one place where messages arrive.
 
@@ -87,6 +69,10 @@ class _Client(Client):
         self.arrive(sid, Delivery(subject.decode(), reply.decode(), bytes(data), bytes(headers or b"")))
 
 
+class TooLong(BrokerError):
+    """What was to be sent does not fit into one message, and surely was not."""
+
+
 class Link:
     """A connection that is open from :meth:`open` until it is closed or lost.
 
@@ -98,40 +84,71 @@ class Link:
         self._patience, self._most = settings.patience, settings.in_flight
         self._hear, self._lost = hear, lost
         self._client = _Client()
-        self._client.arrive = self._arrive
         self._inbox = ""
         self._asked: dict[str, Callable[[Delivery], None]] = {}
         self._waiting: set[asyncio.Future[Delivery]] = set()
-        self._count = 0
+        self._count = self._came = 0
         self._subscriptions: dict[str, Any] = {}
         self._hearing: set[int] = set()
         self._taking: dict[int, Callable[[Delivery], None]] = {}
         self.open = False
 
-    async def connect(self, servers: list[str], *, no_echo: bool) -> None:
-        """Connect to one of ``servers``. Raises what nats-py does, or TimeoutError."""
-        self._client.secured = servers[0].startswith("tls://")
+    async def connect(self, address: Address, *, no_echo: bool) -> None:
+        """Connect to any of the servers, of which each has its share of the patience. Raises :class:`ConnectionError`
+        that says of each why it was not.
+        """
+        left = random.sample(address.servers, len(address.servers))
+        until = running_loop().time() + self._patience
+        reasons: list[str] = []
+        while left:
+            patience = (until - running_loop().time()) / len(left)
+            server = left.pop()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._enter(address, server, patience, no_echo=no_echo)
+            except BROKEN as error:
+                reasons.append(f"{server.place}: {_reason(error)}")
+                _abort(self._client)
+                await self._leave()
+            except BaseException:
+                await self.close()
+                raise
+            else:
+                self.open = True
+                return
+        raise ConnectionError("; ".join(reasons))
+
+    async def _enter(self, address: Address, server: Server, patience: float, *, no_echo: bool) -> None:
+        said: list[Exception] = []
+
+        async def told(error: Exception) -> None:
+            """What ends the connection is raised where it was waited for; else something is not permitted."""
+            said.append(error)
+            if self.open:
+                _log.warning("NATS reports an error", extra={"error": str(error)})
+
+        client = self._client = _Client()
+        client.arrive, client.secured = self._arrive, address.secured
         try:
-            async with asyncio.timeout(self._patience):
-                await self._client.connect(
-                    servers,
-                    error_cb=_said,
-                    closed_cb=self._closed,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=0.05,  # type: ignore[arg-type]  # seconds: it is slept, whatever nats-py says
-                    connect_timeout=self._patience,  # type: ignore[arg-type]
-                    flush_timeout=self._patience,
-                    pending_size=_PENDING,
-                    no_echo=no_echo,
-                    name="relay",
-                )
-                self._inbox = self._client.new_inbox()
-                await self._client.subscribe(f"{self._inbox}.*")
-        except BaseException:
-            await self.close()
-            raise
-        self.open = True
+            await client.connect(
+                [f"nats://{server.place}"],
+                error_cb=told,
+                closed_cb=self._closed,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=patience,  # type: ignore[arg-type]
+                flush_timeout=self._patience,
+                pending_size=_PENDING,
+                no_echo=no_echo,
+                name="relay",
+                tls=address.context(),
+                **server.login,
+            )
+        except NoServersError:  # the one there is, and nats-py keeps the reason for whoever is told
+            raise said[0] if said else ConnectionError("it cannot be reached") from None
+        self._inbox = client.new_inbox()
+        await client.subscribe(f"{self._inbox}.*")
 
     @property
     def largest(self) -> int:
@@ -164,7 +181,7 @@ class Link:
         """Send, without waiting for NATS to have it. Raises :class:`BrokerUnavailable`."""
         self._check()
         if len(data) > self.largest:
-            raise BrokerError(f"{len(data)} bytes are more than NATS takes, {self.largest}: raise its max_payload")
+            raise TooLong(f"{len(data)} bytes are more than NATS takes, {self.largest}: raise its max_payload")
         await self._client.publish(subject, data, reply, headers)
 
     async def send(
@@ -175,6 +192,29 @@ class Link:
 
         Raises :class:`BrokerUnavailable`, now or when the answer is waited for, when there is none within the patience.
         """
+        answer, _ = await self._send(subject, data, headers)
+        return answer
+
+    async def ask(self, subject: str, data: bytes = b"") -> bytes:
+        """The answer of whoever serves ``subject``. Raises :class:`BrokerUnavailable`.
+
+        It is asked again and again: of several servers none answers while they choose who does. So nothing may be
+        asked here that must not be done twice.
+        """
+        answer, reply = await self._send(subject, data, None)
+        pause = _FIRST_PAUSE
+        try:
+            while not (await asyncio.wait([answer], timeout=pause))[0]:
+                await self.publish(subject or reply, data, reply=reply if subject else "")
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            return answered(await answer)
+        finally:
+            answer.cancel()
+
+    async def _send(
+        self, subject: str, data: bytes, headers: dict[str, str] | None
+    ) -> tuple[asyncio.Future[Delivery], str]:
+        """The answer to come, and where it comes."""
         self._check()
         if len(self._waiting) >= self._most:
             raise BrokerUnavailable(f"{self._most} questions wait for NATS already")
@@ -186,7 +226,7 @@ class Link:
                 answer.set_result(delivery)
 
         token = self._expect(arrived)
-        timer = loop.call_later(self._patience, self._give_up, answer)
+        timer = loop.call_later(self._patience, self._give_up, answer, self._came)
 
         def settle(_: object) -> None:
             timer.cancel()
@@ -203,11 +243,7 @@ class Link:
         except BaseException:
             answer.cancel()
             raise
-        return answer
-
-    async def ask(self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
-        """The answer of whoever serves ``subject``. Raises :class:`BrokerUnavailable`."""
-        return answered(await (await self.send(subject, data, headers)))
+        return answer, mine
 
     async def take(self, arrived: Callable[[Delivery], None]) -> tuple[str, Callable[[], Awaitable[None]]]:
         """A subject of one's own, for all that comes on it, whatever it was sent to first; and how to end it."""
@@ -229,6 +265,9 @@ class Link:
         """End the connection; what is under way fails, and ``lost`` is not called."""
         self._lost = _nothing
         self._end()
+        await self._leave()
+
+    async def _leave(self) -> None:
         with contextlib.suppress(*BROKEN):
             async with asyncio.timeout(self._patience):
                 await self._client.close()
@@ -241,6 +280,7 @@ class Link:
         return token
 
     def _arrive(self, number: int, delivery: Delivery) -> None:
+        self._came += 1
         subject = delivery.subject
         if number in self._hearing:
             if self.open:
@@ -252,11 +292,14 @@ class Link:
             if arrived is not None:
                 arrived(delivery)
 
-    def _give_up(self, answer: asyncio.Future[Delivery]) -> None:
-        """One answer that does not come says that the connection is of no use."""
+    def _give_up(self, answer: asyncio.Future[Delivery], came: int) -> None:
+        """An answer that does not come says that the connection is of no use, unless another came meanwhile: then it is
+        JetStream that is silent, as it is for seconds where its servers choose another leader.
+        """
         if not answer.done():
             answer.set_exception(BrokerUnavailable("NATS gave no answer"))
-            self._end()
+            if came == self._came:
+                self._end()
 
     def _check(self) -> None:
         if not self.open:
@@ -292,6 +335,10 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-async def _said(error: Exception) -> None:
-    """What ends the connection is raised where it was waited for; what does not is that something is not permitted."""
-    _log.info("NATS reports an error", extra={"error": str(error)})
+def _reason(error: BaseException) -> str:
+    """Why a server was not to be had. What nats-py and ssl say has no part of a login in it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted, {error.verify_message} (?tls_ca=FILE names whom to trust)"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    return str(error).removeprefix("nats: ") or type(error).__name__

@@ -51,7 +51,10 @@ class Place:
             raise BrokerError(f"what NATS has of a channel is not ours: {type(error).__name__}") from None
         if document.version != _VERSION:
             raise BrokerError(f"what NATS has of a channel is of version {document.version}, known is {_VERSION}")
-        return cls(document.members, document.nodes)
+        place = cls(document.members, document.nodes)
+        if place.count != sum(map(len, document.nodes.values())):
+            raise BrokerError("what NATS has of a channel is not ours: a connection has two nodes")
+        return place
 
     def dump(self) -> bytes:
         """As it is kept; empty when nobody is in."""

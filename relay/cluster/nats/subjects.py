@@ -68,9 +68,14 @@ def own(node: str, app: str, channel: str) -> str:
     return f"own.{node}.{token(app)}.{token(channel)}"
 
 
-def owned(node: str, app: str) -> str:
+def owned(node: str) -> str:
     """What the keys of all those channels match."""
-    return f"own.{node}.{token(app)}.*"
+    return f"own.{node}.*.*"
+
+
+def app_token(key: str) -> str:
+    """The App's, in one of those keys."""
+    return key.split(".")[-2]
 
 
 def last(key: str) -> str | None:

@@ -6,21 +6,19 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any, Protocol
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio import Connection, ConnectionPool, RedisCluster, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from relay.errors import UsageError
+from relay.cluster.redis.target import Target
 
 _NAMING = "driver_info" if "driver_info" in signature(AbstractConnection.__init__).parameters else "lib_name"
 """With which redis-py reads files about its own version for each connection, unless told not to."""
 
 Argument = bytes | str | int
-SCHEMES = ("redis", "rediss", "unix", "valkey", "valkeys")
 
 
 class Line(Protocol):
@@ -52,6 +50,10 @@ class Place(Protocol):
     def clustered(self) -> bool:
         """Whether what one key needs may be elsewhere than what another needs."""
 
+    @property
+    def database(self) -> int:
+        """The number of the db that keys are in. Pub/sub knows none: it is the same for all of them."""
+
     async def learn(self) -> None:
         """Find out where everything is now."""
 
@@ -72,13 +74,12 @@ def locate(url: str, patience: float) -> Place:
     - ``redis+sentinel://user:password@host:port,host:port/service/db`` asks the Sentinels where the master is;
     - ``redis+cluster://user:password@host:port`` is a Redis Cluster, to which that server belongs.
 
-    Nothing is tried again by itself: whoever uses a connection decides what its loss means.
+    Schemes are the same in upper case. Behind a ``?`` may come what redis-py knows there: ``username``, ``password``,
+    ``db``, ``client_name``, ``socket_keepalive`` and, for TLS, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
+    ``ssl_cert_reqs`` and ``ssl_check_hostname``. Nothing is tried again by itself: whoever uses a connection decides
+    what its loss means.
     """
-    scheme, _, kind = url.partition("://")[0].partition("+")
-    if scheme not in SCHEMES or kind not in {"", "sentinel", "cluster"}:
-        raise UsageError(
-            f"no Redis URL: {', '.join(SCHEMES)} (+sentinel, +cluster) is what it begins with, got {_shown(url)}"
-        )
+    target = Target(url)
     options: dict[str, Any] = {
         "protocol": 2,
         "socket_timeout": patience,
@@ -86,14 +87,9 @@ def locate(url: str, patience: float) -> Place:
         "retry": Retry(NoBackoff(), 0),
         _NAMING: None,
     }
-    plain = urlsplit(url)._replace(scheme={"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme))
-    try:
-        if kind == "sentinel":
-            return _master(plain, options)
-        make = _Clustered if kind else _server
-        return make(urlunsplit(plain), options)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"no Redis URL: {error}; got {_shown(url)}") from None
+    if target.kind == "sentinel":
+        return _master(target, options)
+    return _Clustered(target, options) if target.kind else _server(target, options)
 
 
 class _Pooled:
@@ -101,8 +97,9 @@ class _Pooled:
 
     clustered = False
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, database: int) -> None:
         self._pool = pool
+        self.database = database
 
     async def learn(self) -> None:
         pass
@@ -117,15 +114,20 @@ class _Pooled:
         await self._pool.disconnect()
 
 
-def _server(url: str, options: dict[str, Any]) -> Place:
-    return _Pooled(Redis.from_url(url, **options).connection_pool)
+def _server(target: Target, options: dict[str, Any]) -> Place:
+    known = options | target.options
+    if target.path:
+        return _Pooled(ConnectionPool(UnixDomainSocketConnection, path=target.path, **known), target.database)
+    [(host, port)] = target.hosts
+    kind = SSLConnection if target.secured else Connection
+    return _Pooled(ConnectionPool(kind, host=host, port=port, **known), target.database)
 
 
 class _Master(_Pooled):
     """The master of one service, as its Sentinels know it at the moment of connecting."""
 
-    def __init__(self, sentinel: Any, service: str) -> None:
-        super().__init__(sentinel.master_for(service).connection_pool)
+    def __init__(self, sentinel: Any, service: str, database: int) -> None:
+        super().__init__(sentinel.master_for(service).connection_pool, database)
         self._sentinel = sentinel
 
     async def close(self) -> None:
@@ -134,31 +136,26 @@ class _Master(_Pooled):
             await sentinel.aclose()
 
 
-def _master(url: SplitResult, options: dict[str, Any]) -> Place:
-    credentials, _, hosts = url.netloc.rpartition("@")
-    service, _, database = unquote(url.path.strip("/")).partition("/")
-    if not service:
-        raise ValueError("after the Sentinels comes /service")
-    at = f"{credentials}@" if credentials else ""
-    query = f"?{url.query}" if url.query else ""
-    known: dict[str, Any] = dict(parse_url(f"{url.scheme}://{at}master/{database}{query}"))
-    for name in ("host", "port", "connection_class"):
-        known.pop(name, None)
+def _master(target: Target, options: dict[str, Any]) -> Place:
     make: Any = Sentinel
-    sentinels = [_address(host) for host in hosts.split(",")]
-    secured = {"ssl": True} if url.scheme == "rediss" else {}
-    return _Master(make(sentinels, sentinel_kwargs=options, **options | secured | known), service)
+    secured = {"ssl": True} if target.secured else {}
+    sentinel = make(target.hosts, sentinel_kwargs=options, **options | secured | target.options)
+    return _Master(sentinel, target.service, target.database)
 
 
 class _Clustered:
     """A Redis Cluster, of which the URL names one server."""
 
     clustered = True
+    database = 0
 
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
-        parse_url(url)
+    def __init__(self, target: Target, options: dict[str, Any]) -> None:
         known = signature(RedisCluster.__init__).parameters
-        self._make = partial(RedisCluster.from_url, url, **{name: options[name] for name in options if name in known})
+        wanted = options | target.options | {"ssl": target.secured}
+        [(host, port)] = target.hosts
+        self._make = partial(
+            RedisCluster, host=host, port=port, **{name: wanted[name] for name in wanted if name in known}
+        )
         self._client: Any = None
 
     async def learn(self) -> None:
@@ -190,16 +187,3 @@ async def _connected(line: Line) -> Line:
         await line.disconnect(nowait=True)
         raise
     return line
-
-
-def _address(host: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{host}")
-    if parts.hostname is None:
-        raise ValueError("a Sentinel is host:port")
-    return parts.hostname, parts.port or 26379
-
-
-def _shown(url: str) -> str:
-    """The URL without what is secret in it."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme[:20]}{separator}{rest.rpartition('@')[2].partition('?')[0][:100]}" if separator else "no scheme"

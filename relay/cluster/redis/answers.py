@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from relay.cluster.directory import Abandoned, Full, Joined, Left, Occupancy, Roster
+from relay.cluster.directory import Abandoned, Full, Joined, Left, Occupancy, Remembered, Roster
+from relay.errors import BrokerError
+
+T = TypeVar("T")
 
 
 class Entered(msgspec.Struct, array_like=True, frozen=True):
@@ -47,17 +52,30 @@ class Gone(msgspec.Struct, array_like=True, frozen=True):
         return Left(self.count == 0, bool(self.last), self.step, self.count) if self.step else Left()
 
 
-class Swept(msgspec.Struct, array_like=True, frozen=True):
+class Taken(msgspec.Struct, array_like=True, frozen=True):
     """One connection of a dead node that was taken out of a channel."""
 
+    app: str
     channel: str
     socket_id: str
     gone: Gone
 
-    def abandoned(self, app: str) -> Abandoned:
+    def abandoned(self) -> Abandoned:
         """In the directory's words."""
         user_id = self.gone.user if self.gone.member == "1" else None
-        return Abandoned(app, self.channel, self.socket_id, user_id, self.gone.left())
+        return Abandoned(self.app, self.channel, self.socket_id, user_id, self.gone.left())
+
+
+class Swept(msgspec.Struct, array_like=True, frozen=True):
+    """To ``sweep``: whether there is ``more`` of what was asked for, and whether the node is ``clean`` there."""
+
+    more: int
+    clean: int
+    taken: list[msgspec.Raw] = []
+
+    def abandoned(self) -> list[Abandoned]:
+        """In the directory's words. What is not ours among it is no connection that anybody could be told of."""
+        return [taken.abandoned() for taken in _ours(self.taken, _taken)]
 
 
 class Found(msgspec.Struct, array_like=True, frozen=True):
@@ -72,18 +90,38 @@ class Lease(msgspec.Struct, array_like=True, frozen=True):
     """To ``beat``: whether the node was ``lost`` to the others, and the names of those that are dead."""
 
     lost: int
-    dead: list[str] = []
+    dead: list[msgspec.Raw] = []
 
 
-entered = msgspec.msgpack.Decoder(Entered).decode
-gone = msgspec.msgpack.Decoder(Gone).decode
-found = msgspec.msgpack.Decoder(list[Found]).decode
-lease = msgspec.msgpack.Decoder(Lease).decode
-swept = msgspec.msgpack.Decoder(tuple[int, list[Swept]]).decode
-number = msgspec.msgpack.Decoder(int).decode
-text = msgspec.msgpack.Decoder(str).decode
-_members = msgspec.msgpack.Decoder(list[str]).decode
-_counts = msgspec.msgpack.Decoder(tuple[int, int]).decode
+def _reader(kind: type[T]) -> Callable[[bytes], T]:
+    """What reads answers of that kind. Raises :class:`BrokerError` for what cannot be one."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(answer: bytes) -> T:
+        try:
+            return decode(answer)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise _not_ours(error) from None
+
+    return read
+
+
+entered = _reader(Entered)
+gone = _reader(Gone)
+found = _reader(list[Found])
+lease = _reader(Lease)
+names = _reader(list[msgspec.Raw])
+swept = _reader(Swept)
+number = _reader(int)
+text = _reader(str)
+_taken = _reader(Taken)
+_members = _reader(list[str])
+_counts = _reader(tuple[int, int])
+
+
+def nodes(raw: Iterable[msgspec.Raw]) -> list[str]:
+    """The names of nodes among ``raw``; what is not ours is no node's."""
+    return list(_ours(raw, text))
 
 
 def occupancy(answer: bytes) -> Occupancy:
@@ -96,13 +134,45 @@ def roster(answer: bytes) -> Roster:
     return _roster(_members(answer))
 
 
+def agreed(answer: bytes) -> tuple[int, dict[str, str]]:
+    """To ``agree``: since when, and what."""
+    flat = _members(answer)
+    try:
+        terms = dict(zip(flat[::2], flat[1::2], strict=True))
+        return int(terms.pop("since")), terms
+    except (ValueError, KeyError) as error:
+        raise _not_ours(error) from None
+
+
+def remembered(kept: bytes) -> Remembered:
+    """What ``remember`` keeps."""
+    try:
+        until, step, event = kept.split(b" ", 2)
+        return Remembered(event, int(step), float(until))
+    except ValueError as error:
+        raise _not_ours(error) from None
+
+
+def _not_ours(error: Exception) -> BrokerError:
+    return BrokerError(f"what Redis has is not ours: {type(error).__name__}")
+
+
+def _ours(raw: Iterable[msgspec.Raw], read: Callable[[bytes], T]) -> Iterator[T]:
+    for one in raw:
+        with contextlib.suppress(BrokerError):
+            yield read(bytes(one))
+
+
 def _roster(flat: list[str]) -> Roster:
     """Users by the step at which they joined."""
     if not flat:
         return {}
     members = []
-    for user, value in zip(flat[::2], flat[1::2], strict=True):
-        step, _, info = value.partition(":")
-        members.append((int(step), user, msgspec.Raw(info.encode()) if info else None))
+    try:
+        for user, value in zip(flat[::2], flat[1::2], strict=True):
+            step, _, info = value.partition(":")
+            members.append((int(step), user, msgspec.Raw(info.encode()) if info else None))
+    except ValueError as error:
+        raise _not_ours(error) from None
     members.sort(key=itemgetter(0))
     return {user: info for _, user, info in members}

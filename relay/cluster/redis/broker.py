@@ -12,13 +12,15 @@ from typing import Final
 
 from relay.cluster.broker import Envelope
 from relay.cluster.inbox import Inbox
+from relay.cluster.outage import Outage
 from relay.cluster.packing import pack
 from relay.cluster.redis.address import Place, locate
 from relay.cluster.redis.ears import Ears
 from relay.cluster.redis.keys import Keys
-from relay.cluster.redis.lane import BROKEN, running_loop
+from relay.cluster.redis.lane import BROKEN, reason, running_loop
 from relay.cluster.redis.lanes import Lanes
 from relay.cluster.redis.settings import RedisSettings
+from relay.cluster.redis.waiting import within
 from relay.errors import BrokerError, BrokerUnavailable, UsageError
 from relay.receipts import Remote
 
@@ -44,7 +46,8 @@ class RedisBroker:
         self._settings = settings = settings or RedisSettings()
         self._place = place or locate(url, settings.patience)
         self._lanes = lanes or Lanes(self._place, settings)
-        self._keys = Keys(settings.prefix, settings.shards_in(clustered=self._place.clustered))
+        shards = settings.shards_in(clustered=self._place.clustered)
+        self._keys = Keys(settings.prefix, shards, self._place.database)
         self._publish = b"SPUBLISH" if self._place.clustered else b"PUBLISH"
         self.node = secrets.token_hex(8)
         """What the envelopes of this node are signed with, so that it knows its own."""
@@ -86,8 +89,9 @@ class RedisBroker:
             self.healthy = True
         except (BrokerError, *BROKEN) as error:
             await self.close()
-            raise BrokerUnavailable(f"Redis cannot be reached: {error}") from None
-        self._staying = loop.create_task(self._stay())
+            refused = reason(error).startswith("Redis refuses")
+            raise BrokerUnavailable(f"{'' if refused else 'Redis cannot be reached: '}{reason(error)}") from None
+        self._staying = loop.create_task(self._stay(Outage(_log)))
 
     async def subscribe(self, app: str, channel: str) -> None:
         """Hear that channel; returns when Redis says so."""
@@ -143,11 +147,13 @@ class RedisBroker:
         self._heard.clear()
         self._proof = secrets.token_bytes(8)
         self._beacons = dict.fromkeys(self._beacons, False)
-        async with asyncio.timeout(self._settings.patience):
-            sent = [self._lanes.send(topic, self._publish, topic, self._proof) for topic in self._beacons]
-            await asyncio.gather(*sent)
-            await self._heard.wait()
+        await within(self._settings.patience, self._hear_ourselves())
         self.proven = asyncio.get_running_loop().time()
+
+    async def _hear_ourselves(self) -> None:
+        sent = [self._lanes.send(topic, self._publish, topic, self._proof) for topic in self._beacons]
+        await asyncio.gather(*sent)
+        await self._heard.wait()
 
     def _lose(self) -> None:
         self._hurry.set()
@@ -155,7 +161,7 @@ class RedisBroker:
             self.healthy = False
             self._lost()
 
-    async def _stay(self) -> None:
+    async def _stay(self, outage: Outage) -> None:
         """Prove again and again that we hear; connect anew whenever we do not. For ever."""
         pause = _FIRST_PAUSE
         while True:
@@ -171,9 +177,11 @@ class RedisBroker:
                 if not self.healthy:
                     await self._restored()
                     self.healthy = self._ears.open
+                if self.healthy:
+                    outage.over(asyncio.get_running_loop().time())
             except Exception as error:  # noqa: BLE001 - whatever it is, this node must not stay deaf
                 strange = None if isinstance(error, (BrokerError, *BROKEN)) else error
-                _log.warning("this node does not hear the others", extra={"error": str(error)}, exc_info=strange)
+                outage.goes_on(reason(error), asyncio.get_running_loop().time(), strange=strange)
                 if not isinstance(error, BrokerError):  # what could not be sent says nothing about hearing
                     await self._ears.close()
                 self._lose()

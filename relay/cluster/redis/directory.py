@@ -9,17 +9,22 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from relay.cluster.directory import Abandoned, Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.directory import Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.portion import Portion
 from relay.cluster.redis import answers
 from relay.cluster.redis.address import Place, locate
+from relay.cluster.redis.agreed import Agreed
 from relay.cluster.redis.keys import Keys, place
 from relay.cluster.redis.lanes import Lanes
 from relay.cluster.redis.settings import RedisSettings
+from relay.cluster.redis.sweeper import NAMES_AT_ONCE, Sweeper
 from relay.errors import BrokerError
 from relay.protocol.messages import Identity
 
 _CHANNELS_AT_ONCE: Final = 1000
-_ENTRIES_AT_ONCE: Final = 100
+_LOOKS_AGAIN: Final = 60
+"""After so many leases."""
+_MOST_BEFORE: Final = 100
 _MICROSECONDS: Final = 1_000_000
 _log = logging.getLogger(__name__)
 
@@ -40,15 +45,22 @@ class RedisDirectory:
         self._place = at or locate(url, settings.patience)
         self._lanes = lanes or Lanes(self._place, settings)
         self._keys = Keys(settings.prefix, settings.shards_in(clustered=self._place.clustered))
+        self._agreed = Agreed(self._lanes, self._keys, settings)
         self._name = _new_name()
         self._known = False
         """Whether Redis was told of the name."""
-        self._before = ""
-        """The name just given up, to be kept alive for one lease: not everybody has joined again yet."""
+        self._before: list[str] = []
+        """Names given up, to be kept alive until all was well for a lease: not everybody may have joined again yet, and
+        where a shard is away the first of them owns what is there.
+        """
+        self._lapsed_at = -math.inf
         self._lapsed = self._astray = False
-        self._swept: set[tuple[str, str]] = set()
-        """The dead whose traces in an App are gone."""
+        self._sweeper = Sweeper(self._script, self._keys, settings.lease * _LOOKS_AGAIN)
+        self._used: set[bytes] = set()
+        """The shards in which this node may own something."""
         self._touched = -math.inf
+        self._to_touch: list[tuple[str, int, str]] = []
+        """Apps and shards, and from where on."""
 
     async def join(
         self, app: str, channel: str, socket_id: str, member: Identity | None, *, max_members: int
@@ -60,6 +72,7 @@ class RedisDirectory:
             if not self._known:
                 self._introduce()
             name = self._name
+            self._used.add(self._shard(app, channel))
             answer = answers.entered(await self._change("join", app, channel, socket_id, name, *who, max_members))
             if answer.said != "dead":
                 break
@@ -120,13 +133,12 @@ class RedisDirectory:
         """The last event of a cache channel."""
         key = b"%bc:%b" % (self._shard(app, channel), app.encode())
         kept: Any = await self._lanes.send(key, b"HGET", key, channel)
-        if kept is None:
-            return None
-        until, step, text = kept.split(b" ", 2)
-        return Remembered(text, int(step), float(until)) if float(until) > now else None
+        remembered = None if kept is None else answers.remembered(kept)
+        return remembered if remembered is not None and remembered.until > now else None
 
     async def beat(self, apps: Collection[str]) -> Beat:
-        """Renew this node's lease, and sweep what dead nodes left in ``apps``."""
+        """Renew this node's lease, and sweep some of what dead nodes left in ``apps``."""
+        await self._agreed.keep()
         if self._astray:
             self._rename(self._name, keep=True)
         name = self._name
@@ -136,27 +148,30 @@ class RedisDirectory:
             answer = answers.lease(await self._script(self._keys.nodes, *self._beating(self._name)))
         self._known = True
         lapsed, self._lapsed = self._lapsed, False
-        gone: list[Abandoned] = []
-        try:
-            for app in apps:
-                for one in answer.dead:
-                    if (one, app) not in self._swept:
-                        await self._sweep(one, app, gone)
-            await self._touch(apps)
-        except BrokerError as error:  # what was swept has to be told all the same
-            _log.warning("dead nodes could not be swept", extra={"error": str(error)})
-        self._swept = {known for known in self._swept if known[0] in answer.dead}
-        return Beat(gone, lapsed=lapsed, again=self._settings.beat)
+        now = asyncio.get_running_loop().time()
+        if lapsed:
+            self._lapsed_at = now
+        elif now - self._lapsed_at > self._settings.lease:
+            self._before = []
+        portion, more = Portion(self._settings.beat, asyncio.get_running_loop().time), False
+        if apps:
+            try:
+                more = await self._sweeper.sweep(apps, answer.dead, portion)
+                await self._touch(apps, portion)
+            except BrokerError as error:  # what was swept has to be told all the same
+                _log.warning("dead nodes could not be swept", extra={"error": str(error)})
+        return Beat(portion.gone, lapsed, self._settings.beat, more)
 
     async def close(self) -> None:
         """Let go of Redis; what is still owned by this node is for the others to sweep, at once."""
         if self._known and self._lanes.down(self._keys.nodes) is None:
             try:
-                await self._script(self._keys.nodes, "retire", self._name)
+                await self._script(self._keys.nodes, "retire", self._name, int(await self._is_clean()))
             except BrokerError as error:
                 _log.info("Redis was not told that this node ends", extra={"error": str(error)})
-        self._name, self._known, self._before = _new_name(), False, ""
+        self._name, self._known, self._before = _new_name(), False, []
         self._lapsed = self._astray = False
+        self._used.clear()
         await self._lanes.close()
         await self._place.close()
 
@@ -170,43 +185,43 @@ class RedisDirectory:
         if answer.cancelled() or answer.exception() is not None:
             self._known = False
 
-    def _beating(self, name: str) -> tuple[str, str, int, int, str]:
-        lease = round(self._settings.lease * _MICROSECONDS)
-        before, self._before = self._before, ""
-        return "beat", name, int(self._known), lease, before
+    def _beating(self, name: str) -> tuple[str, str, int, int, int, list[str], int]:
+        lease, beat = self._settings.lease, self._settings.beat
+        # Who beat last before Redis was away for longer than this would be overdue when it is back, or nearly so.
+        away = max(lease - 2 * beat, 2 * beat)
+        spans = round(lease * _MICROSECONDS), round(away * _MICROSECONDS)
+        return "beat", name, int(self._known), *spans, self._before, NAMES_AT_ONCE
 
     def _rename(self, name: str, *, keep: bool = False) -> None:
         """Go on under another name, unless that was done meanwhile. ``keep`` the old one for a lease."""
         if name == self._name:
-            self._before = name if keep else ""
+            self._before = [*self._before, name][:_MOST_BEFORE] if keep else []
             self._name, self._known = _new_name(), False
             self._lapsed, self._astray = True, False
 
-    async def _sweep(self, name: str, app: str, gone: list[Abandoned]) -> None:
-        for shard in range(self._keys.shards):
-            more = 1
-            while more:
-                more, swept = answers.swept(
-                    await self._script(self._keys.numbered(shard), "sweep", name, app, _ENTRIES_AT_ONCE)
-                )
-                gone += [one.abandoned(app) for one in swept]
-        self._swept.add((name, app))
+    async def _is_clean(self) -> bool:
+        """Whether this node, which ends, owns nothing, and never will."""
+        try:
+            for shard in self._used:
+                if not answers.swept(await self._script(shard, "sweep", self._name, [], 0)).clean:
+                    return False
+        except BrokerError:
+            return False
+        return True
 
-    async def _touch(self, apps: Collection[str]) -> None:
+    async def _touch(self, apps: Collection[str], portion: Portion) -> None:
         """Keep what this node owns from being forgotten, four times as often as needed."""
         now = asyncio.get_running_loop().time()
-        if now - self._touched < self._settings.forget / 4:
-            return
-        for app in apps:
-            for shard in range(self._keys.shards):
-                cursor = "0"
-                while True:
-                    cursor = answers.text(
-                        await self._script(self._keys.numbered(shard), "touch", self._name, app, cursor)
-                    )
-                    if cursor == "0":
-                        break
-        self._touched = now
+        if not self._to_touch and now - self._touched >= self._settings.forget / 4:
+            self._touched = now
+            self._to_touch = [(app, shard, "0") for app in apps for shard in range(self._keys.shards)]
+        while self._to_touch:
+            app, shard, cursor = self._to_touch[-1]
+            cursor = answers.text(await self._script(self._keys.numbered(shard), "touch", self._name, app, cursor))
+            self._to_touch[-1:] = [] if cursor == "0" else [(app, shard, cursor)]
+            portion.asked = True
+            if portion.over:
+                break
 
     def _shard(self, app: str, channel: str) -> bytes:
         return self._keys.shard(place(app, channel))
@@ -220,7 +235,7 @@ class RedisDirectory:
             raise
         return answer
 
-    def _script(self, key: bytes, operation: str, *arguments: str | int) -> asyncio.Future[Any]:
+    def _script(self, key: bytes, operation: str, *arguments: str | int | list[str]) -> asyncio.Future[Any]:
         return self._lanes.script(key, operation, math.ceil(self._settings.forget), *arguments)
 
 

@@ -16,12 +16,15 @@ def place(app: str, channel: str) -> bytes:
 
 
 class Keys:
-    """The names under one prefix."""
+    """The names under one prefix. Keys of two dbs are apart anyhow, but all dbs share their topics: those have the
+    number of the db in them.
+    """
 
-    __slots__ = ("_prefix", "shards")
+    __slots__ = ("_database", "_prefix", "shards")
 
-    def __init__(self, prefix: str, shards: int) -> None:
+    def __init__(self, prefix: str, shards: int, database: int = 0) -> None:
         self._prefix = prefix.encode()
+        self._database = database
         self.shards = shards
 
     def shard(self, place: bytes) -> bytes:
@@ -37,13 +40,18 @@ class Keys:
         """Until when each node is to be taken for alive."""
         return b"%b:{nodes}:lease" % self._prefix
 
+    @property
+    def agreed(self) -> bytes:
+        """What all nodes have to have the same."""
+        return b"%b:{nodes}:agreed" % self._prefix
+
     def topic(self, app: str, channel: str) -> bytes:
         """Where a channel's envelopes are published. What is about no channel is for every node."""
         if not channel:
-            return b"%b:{0}:all" % self._prefix
+            return b"%b:{0}:%d:all" % (self._prefix, self._database)
         here = place(app, channel)
-        return b"%bt:%b" % (self.shard(here), here)
+        return b"%b%d:t:%b" % (self.shard(here), self._database, here)
 
     def beacon(self, node: str, shard: int) -> bytes:
         """Where a node hears itself, and nothing else."""
-        return b"%bbeacon:%b" % (self.numbered(shard), node.encode())
+        return b"%b%d:beacon:%b" % (self.numbered(shard), self._database, node.encode())

@@ -11,8 +11,11 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     MasterDownError,
+    NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -23,16 +26,36 @@ from relay.cluster.redis.scripts import SCRIPT
 from relay.cluster.redis.settings import RedisSettings
 from relay.errors import BrokerError, BrokerUnavailable, UsageError
 
-BROKEN: Final = (RedisError, OSError, TimeoutError, EOFError)
+BROKEN: Final = (RedisError, RedisClusterException, OSError, TimeoutError, EOFError)
 """What redis-py raises when a connection is of no use any more."""
 
 _ELSEWHERE: Final = (ReadOnlyError, AskError, TryAgainError, ClusterDownError, MasterDownError)
 """What a server answers that is not, or not yet, the one to ask: after a failover, while a cluster moves slots."""
 
+_WORDS: Final = {NoPermissionError: "NOPERM ", OutOfMemoryError: "OOM "}
+"""What redis-py takes away from what Redis says, and its users look for."""
+
 _MOST_AT_ONCE: Final = 1000
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _log = logging.getLogger(__name__)
+
+
+def refusal(error: ResponseError) -> str:
+    """What Redis said."""
+    return f"Redis refuses: {_WORDS.get(type(error), '')}{error}"
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed. What Redis said goes before what redis-py makes of it, to which a missing right means that
+    cluster mode is off.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ResponseError):
+            return refusal(cause)
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -74,9 +97,9 @@ class Lane:
         as many commands wait as may; :class:`BrokerError` when it refuses.
         """
         if self.down is not None:
-            raise BrokerUnavailable(self.down)
+            raise BrokerUnavailable(self.down, maybe_done=False)
         if len(self._waiting) >= self._most:
-            raise BrokerUnavailable(f"{self._most} commands wait for Redis already")
+            raise BrokerUnavailable(f"{self._most} commands wait for Redis already", maybe_done=False)
         loop = running_loop()
         if self._worker is None:
             self._news = asyncio.Event()
@@ -123,6 +146,8 @@ class Lane:
 
     async def _exchange(self, connection: Line) -> None:
         """Send what waits and take in the answers."""
+        if _hung_up(connection):
+            raise ConnectionError("Redis closed the connection")  # so what waits was surely not sent
         calls: list[_Call] = []
         while self._waiting and len(calls) < _MOST_AT_ONCE:
             call = self._waiting.popleft()
@@ -132,10 +157,18 @@ class Lane:
             async with asyncio.timeout(self._patience):
                 unknown = await self._ask(connection, calls)
                 if unknown:  # Redis was restarted or emptied: it knows all of the script or nothing
+                    why = "Redis forgets scripts as soon as it has them"
                     await connection.send_command(b"SCRIPT", b"LOAD", SCRIPT, check_health=False)
-                    await connection.read_response()
-                    for call in await self._ask(connection, unknown):
-                        call.answer.set_exception(BrokerError("Redis forgets scripts as soon as it has them"))
+                    try:
+                        await connection.read_response()
+                        unknown = await self._ask(connection, unknown)
+                    except _ELSEWHERE:
+                        raise
+                    except ResponseError as error:
+                        why = refusal(error)
+                    for call in unknown:
+                        if not call.answer.done():
+                            call.answer.set_exception(BrokerError(why))
         except BaseException as error:
             self._fail(calls, f"Redis gave no answer: {type(error).__name__}")
             raise
@@ -154,7 +187,7 @@ class Lane:
                 raise
             except ResponseError as error:
                 if not call.answer.done():
-                    call.answer.set_exception(BrokerError(f"Redis refuses: {error}"))
+                    call.answer.set_exception(BrokerError(refusal(error)))
             else:
                 if not call.answer.done():
                     call.answer.set_result(answer)
@@ -163,6 +196,13 @@ class Lane:
     def _fail(self, calls: list[_Call], why: str) -> None:
         self.down = why
         waiting, self._waiting = self._waiting, deque()
-        for call in (*calls, *waiting):
+        tried = len(calls)
+        for number, call in enumerate((*calls, *waiting)):
             if not call.answer.done():
-                call.answer.set_exception(BrokerUnavailable(why))
+                call.answer.set_exception(BrokerUnavailable(why, maybe_done=number < tried))
+
+
+def _hung_up(connection: Line) -> bool:
+    """Whether Redis ended the connection while nothing was under way. redis-py has no public way to ask for that."""
+    reader: asyncio.StreamReader | None = getattr(connection, "_reader", None)
+    return reader is not None and (reader.at_eof() or reader.exception() is not None)

@@ -26,7 +26,7 @@ class Lanes:
         """Redis's answer to ``command``; see :meth:`Lane.send`."""
         return self._lane(key).send(*command)
 
-    def script(self, key: bytes, *arguments: str | int) -> asyncio.Future[object]:
+    def script(self, key: bytes, *arguments: str | int | list[str]) -> asyncio.Future[object]:
         """Run the script with one key."""
         return self._lane(key).send(b"EVALSHA", SHA, b"1", key, _pack(arguments))
 

@@ -1,14 +1,16 @@
 r"""What Redis does in one atomic step, in its own language. One script, so that Redis knows all of it or nothing.
 
-``KEYS[1]`` is what the keys of one shard begin with (or, for ``beat`` and ``retire``, the key of the leases);
-everything else the script touches is named from it, and lies in the same slot of a Redis Cluster. ``ARGV[1]`` is a list
-in MessagePack: what to do, for how many seconds keys are kept that nobody touches, and what the operation takes.
+``KEYS[1]`` is what the keys of one shard begin with (or, for ``beat`` and ``retire``, the key of the leases, and for
+``agree`` that of what the nodes agreed on); everything else the script touches is named from it, and lies in the same
+slot of a Redis Cluster. ``ARGV[1]`` is a list in MessagePack: what to do, for how many seconds keys are kept that
+nobody touches, and what the operation takes.
 
 The keys of a shard, behind its prefix::
 
     step              the last step that was given
     dead              nodes that may not put anybody anywhere any more, by when that was found
     n:<node>:<app>    "<channel>\0<socket>" for everybody whom that node put into a channel
+    a:<node>          the Apps in which there are such, and perhaps some in which there were
     s:<place>         socket -> "<node> 0", or "<node> 1<user>" for a member
     u:<place>         user -> how many connections
     m:<place>         user -> "<step of joining>:<info>"
@@ -21,8 +23,13 @@ shard whatever happens to the clock, and goes on rising when Redis lost everythi
 Every answer is one string of MessagePack too, since redis-py's time goes into each part of what comes and goes, not
 into each byte. Redis unpacks no bytes, only text.
 
-When all leases are over, nobody could renew one: Redis was away, not the nodes. So who was alive then has one lease
-more.
+Where nobody renewed a lease for longer than ``away``, nobody could: Redis was away, not the nodes. So who was alive
+then has one lease more.
+
+A node is *clean* in a shard when it is among the ``dead`` there and owns nothing, in no App: it never will again. The
+leases know nothing any more of one that is clean in all shards.
+
+A change that nodes with the script before it would misread is another ``FORMAT`` (:mod:`relay.cluster.redis.agreed`).
 """
 
 from __future__ import annotations
@@ -73,7 +80,10 @@ local function join(app, channel, socket, node, member, user, info, most)
       call('HSET', members, user, text(now) .. ':' .. info)
     end
   end
-  call('SADD', mine, entry)
+  if call('SADD', mine, entry) == 1 and call('SCARD', mine) == 1 then
+    call('SADD', P .. 'a:' .. node, app)
+    keep(P .. 'a:' .. node)
+  end
   keep(sockets, users, members, index, mine)
   return {'in', call('HLEN', sockets), now, new, first, member == '1' and call('HGETALL', members) or {}}
 end
@@ -99,18 +109,30 @@ end
 """
 
 _NODES = r"""
-local function sweep(node, app, most)
+local function sweep(node, apps, most)
   local dead, now = P .. 'dead', clock()
   call('ZADD', dead, text(now), node)
   call('ZREMRANGEBYSCORE', dead, '-inf', text(now - forget * 1000000))
   keep(dead)
-  local gone = {}
-  for _, entry in ipairs(call('SPOP', P .. 'n:' .. node .. ':' .. app, most)) do
-    local channel, socket = string.match(entry, '^(.*)%z([^%z]*)$')
-    local left = leave(app, channel, socket, node)
-    if left[1] then gone[#gone + 1] = {channel, socket, left} end
+  local wanted, owning, more, gone, taken = {}, P .. 'a:' .. node, 0, {}, 0
+  for _, app in ipairs(apps) do wanted[app] = true end
+  for _, app in ipairs(call('SMEMBERS', owning)) do
+    local mine = P .. 'n:' .. node .. ':' .. app
+    if wanted[app] and taken < most then
+      for _, entry in ipairs(call('SPOP', mine, most - taken)) do
+        local channel, socket = string.match(entry, '^(.*)%z([^%z]*)$')
+        local left = channel and leave(app, channel, socket, node) or {}
+        if left[1] then gone[#gone + 1] = {app, channel, socket, left} end
+        taken = taken + 1
+      end
+    end
+    if call('EXISTS', mine) == 0 then
+      call('SREM', owning, app)
+    elseif wanted[app] then
+      more = 1
+    end
   end
-  return {call('EXISTS', P .. 'n:' .. node .. ':' .. app), gone}
+  return {more, 1 - call('EXISTS', owning), gone}
 end
 
 local function touch(node, app, cursor)
@@ -120,14 +142,18 @@ local function touch(node, app, cursor)
     local at = place(app, string.match(entry, '^(.*)%z'))
     keep(P .. 's:' .. at, P .. 'u:' .. at, P .. 'm:' .. at)
   end
-  keep(mine, P .. 'p:' .. app, P .. 'step')
+  keep(mine, P .. 'a:' .. node, P .. 'p:' .. app, P .. 'step')
   return found[1]
 end
 
-local function beat(node, known, lease, before)
+local function dead(from, most)
+  return call('ZREVRANGEBYSCORE', P, '(' .. text(clock()), '-inf', 'LIMIT', from, most)
+end
+
+local function beat(node, known, lease, away, before, most)
   local now = clock()
   local latest = call('ZRANGE', P, -1, -1, 'WITHSCORES')[2]
-  if latest and tonumber(latest) < now then
+  if latest and now - (latest - lease) > away then
     for _, one in ipairs(call('ZRANGEBYSCORE', P, text(latest - lease), '+inf')) do
       call('ZADD', P, text(now + lease), one)
     end
@@ -135,10 +161,39 @@ local function beat(node, known, lease, before)
   local due = call('ZSCORE', P, node)
   if known == 1 and (not due or tonumber(due) < now) then return {1} end
   call('ZADD', P, text(now + lease), node)
-  if before ~= '' then call('ZADD', P, 'XX', text(now + lease), before) end
+  for _, one in ipairs(before) do call('ZADD', P, 'XX', text(now + lease), one) end
   call('ZREMRANGEBYSCORE', P, '-inf', text(now - forget * 1000000))
   keep(P)
-  return {0, call('ZRANGEBYSCORE', P, '-inf', '(' .. text(now), 'LIMIT', 0, 1000)}
+  return {0, dead(0, most)}
+end
+
+local function retire(node, clean)
+  if clean == 1 then return call('ZREM', P, node) end
+  return call('ZADD', P, 'XX', text(clock()), node)
+end
+
+local function clean(nodes)
+  for _, one in ipairs(nodes) do
+    local due = call('ZSCORE', P, one)
+    if due and tonumber(due) < clock() then call('ZREM', P, one) end
+  end
+  return 0
+end
+"""
+
+_AGREEMENT = r"""
+local function agree(since, lasts, terms)
+  local first, same = call('HGET', P, 'since'), true
+  if not first or (since > 0 and since < tonumber(first)) then
+    call('DEL', P)
+    call('HSET', P, 'since', text(since > 0 and since or clock()))
+  end
+  for i = 1, #terms, 2 do
+    call('HSETNX', P, terms[i], terms[i + 1])
+    same = same and call('HGET', P, terms[i]) == terms[i + 1]
+  end
+  if same then call('PEXPIRE', P, lasts) end
+  return call('HGETALL', P)
 end
 """
 
@@ -194,12 +249,12 @@ end
 
 _CHOICE = r"""
 local operations = {join = join, leave = function(app, channel, socket) return leave(app, channel, socket, nil) end,
-  sweep = sweep, touch = touch, beat = beat, occupied = occupied, occupancy = occupancy,
-  roster = roster, remember = remember,
-  retire = function(node) return call('ZADD', P, 'XX', text(clock()), node) end}
+  sweep = sweep, touch = touch, dead = dead, beat = beat, clean = clean, occupied = occupied, occupancy = occupancy,
+  roster = roster, remember = remember, agree = agree,
+  retire = retire}
 return cmsgpack.pack(operations[op](unpack(asked, 3)))
 """
 
-SCRIPT: Final = (_COMMON + _MEMBERSHIP + _NODES + _QUESTIONS + _CACHE + _CHOICE).encode()
+SCRIPT: Final = (_COMMON + _MEMBERSHIP + _NODES + _AGREEMENT + _QUESTIONS + _CACHE + _CHOICE).encode()
 SHA: Final = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 """What Redis calls the script by."""

@@ -105,10 +105,12 @@ function lost() {
 function noted({ time, node, apps, kinds }) {
   state.away = false;
   $("console").classList.remove("away");
-  $("banner").hidden = !node.draining && node.broker !== "lost";
+  $("banner").hidden = !node.draining && node.broker !== "lost" && node.directory !== "lost";
   $("banner").textContent = node.draining
     ? "This node is draining: it sends its clients away and takes no new ones."
-    : "Other nodes cannot be reached: this one goes on alone.";
+    : node.broker === "lost"
+      ? "Other nodes cannot be reached: this one goes on alone."
+      : "Other nodes do not know who is on this one: it takes no new clients until they do.";
   $("state").textContent = node.draining ? "draining" : node.ready ? "ready" : "not ready";
   $("state").className = `state ${node.ready ? "good" : "bad"}`;
   state.debug = node.debug;
@@ -300,7 +302,10 @@ $("trigger").addEventListener("submit", async (event) => {
       socket_id: $("trigger-socket").value.trim() || null,
     });
     const { queued, excluded } = told.channels[0];
-    const others = { none: "", sent: "; sent to the other nodes too", unavailable: "; the other nodes are away" };
+    const others = {
+      none: "", sent: "; sent to the other nodes too", held: "; waits until the other nodes are back",
+      unavailable: "; the other nodes are away",
+    };
     result.className = "good";
     result.textContent =
       `Queued for ${plural(queued, "subscriber")} of this node${excluded ? ", one left out" : ""}${others[told.remote]}.`;
@@ -318,8 +323,9 @@ let listening = null;
 
 const KINDS = {
   Connected: "came", Subscribed: "came", MemberAdded: "came", UserOnline: "came", ChannelOccupied: "came",
-  SignedIn: "came", BrokerRestored: "came", Published: "said", ClientEvent: "said", RefusedRequest: "refused",
-  SlowConsumer: "lost", EventsLost: "lost", WebhookGivenUp: "lost", BrokerLost: "lost", Missed: "missed",
+  SignedIn: "came", BrokerRestored: "came", DirectoryRestored: "came", Published: "said", ClientEvent: "said",
+  RefusedRequest: "refused", SlowConsumer: "lost", EventsLost: "lost", WebhookGivenUp: "lost", BrokerLost: "lost",
+  DirectoryLost: "lost", Missed: "missed",
 };
 
 function summary({ type, app, time, receipt, ...fields }) {

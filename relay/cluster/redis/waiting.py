@@ -1,0 +1,28 @@
+"""Waiting for Redis with patience, on a loop that may stand still for a while itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def within(patience: float, work: Coroutine[object, None, T]) -> T:
+    """What ``work`` returns. Raises :class:`TimeoutError` where that takes longer than ``patience``, in seconds.
+
+    It is waited for in two halves, each begun on a loop that turns: a loop that stood still for longer than that, as it
+    does when very many clients come at once, may have the answer already and not have read it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        for _ in range(2):
+            await asyncio.wait([task], timeout=patience / 2)
+            if task.done():
+                return task.result()
+        raise TimeoutError("no answer")
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
