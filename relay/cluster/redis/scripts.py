@@ -26,6 +26,9 @@ into each byte. Redis unpacks no bytes, only text.
 Where nobody renewed a lease for longer than ``away``, nobody could: Redis was away, not the nodes. So who was alive
 then has one lease more.
 
+Keys are given their time when they are made; whoever owns something in them gives them more, often enough (``touch``).
+What is done most often comes first, and is done before the rest is so much as defined.
+
 A node is *clean* in a shard when it is among the ``dead`` there and owns nothing, in no App: it never will again. The
 leases know nothing any more of one that is clean in all shards.
 
@@ -41,6 +44,7 @@ _COMMON = r"""
 local P, asked = KEYS[1], cmsgpack.unpack(ARGV[1])
 local op, forget = asked[1], asked[2]
 local call = redis.call
+local function run(operation) return cmsgpack.pack(operation(unpack(asked, 3))) end
 local function text(number) return string.format('%.0f', number) end
 local function clock() local t = call('TIME'); return t[1] * 1000000 + t[2] end
 local function keep(...) for _, key in ipairs({...}) do call('EXPIRE', key, forget) end end
@@ -59,12 +63,12 @@ local function join(app, channel, socket, node, member, user, info, most)
   local at = place(app, channel)
   local sockets, users, members, index = P .. 's:' .. at, P .. 'u:' .. at, P .. 'm:' .. at, P .. 'p:' .. app
   local mine, entry = P .. 'n:' .. node .. ':' .. app, channel .. '\0' .. socket
-  local was = call('HGET', sockets, socket)
+  local was, known = call('HGET', sockets, socket), nil
   if not was and member == '1' and call('HEXISTS', users, user) == 0 then
-    local known = call('HLEN', users)
+    known = call('HLEN', users)
     if known > 0 and known >= tonumber(most) then return {'full', known} end
   end
-  local now, first, new = step(), 0, 0
+  local now, first = step(), 0
   if was then
     local owner, rest = string.match(was, '^(%S+)( .*)$')
     if owner ~= node then
@@ -73,20 +77,25 @@ local function join(app, channel, socket, node, member, user, info, most)
     end
   else
     call('HSET', sockets, socket, node .. ' ' .. member .. user)
-    call('ZADD', index, 0, channel)
-    if call('HLEN', sockets) == 1 then new = 1 end
     if member == '1' and call('HINCRBY', users, user, 1) == 1 then
       first = 1
       call('HSET', members, user, text(now) .. ':' .. info)
+      if known == 0 then keep(users, members) end
     end
+  end
+  local count = call('HLEN', sockets)
+  local new = not was and count == 1 and 1 or 0
+  if new == 1 then
+    call('ZADD', index, 0, channel)
+    keep(sockets, index)
   end
   if call('SADD', mine, entry) == 1 and call('SCARD', mine) == 1 then
     call('SADD', P .. 'a:' .. node, app)
-    keep(P .. 'a:' .. node)
+    keep(mine, P .. 'a:' .. node)
   end
-  keep(sockets, users, members, index, mine)
-  return {'in', call('HLEN', sockets), now, new, first, member == '1' and call('HGETALL', members) or {}}
+  return {'in', count, now, new, first, member == '1' and call('HGETALL', members) or {}}
 end
+if op == 'join' then return run(join) end
 
 local function leave(app, channel, socket, only)
   local at = place(app, channel)
@@ -106,6 +115,7 @@ local function leave(app, channel, socket, only)
   if count == 0 then call('ZREM', P .. 'p:' .. app, channel) end
   return {count, last, step(), member, user}
 end
+if op == 'leave' then return run(function(app, channel, socket) return leave(app, channel, socket, nil) end) end
 """
 
 _NODES = r"""
@@ -248,11 +258,9 @@ end
 """
 
 _CHOICE = r"""
-local operations = {join = join, leave = function(app, channel, socket) return leave(app, channel, socket, nil) end,
-  sweep = sweep, touch = touch, dead = dead, beat = beat, clean = clean, occupied = occupied, occupancy = occupancy,
-  roster = roster, remember = remember, agree = agree,
-  retire = retire}
-return cmsgpack.pack(operations[op](unpack(asked, 3)))
+local operations = {sweep = sweep, touch = touch, dead = dead, beat = beat, clean = clean, occupied = occupied,
+  occupancy = occupancy, roster = roster, remember = remember, agree = agree, retire = retire}
+return run(operations[op])
 """
 
 SCRIPT: Final = (_COMMON + _MEMBERSHIP + _NODES + _AGREEMENT + _QUESTIONS + _CACHE + _CHOICE).encode()
