@@ -1,8 +1,8 @@
 """How Relay grows, on paper: what the unit costs of ``units.toml`` make of a number of nodes and connections.
 
-``python -m benchmarks.capacity`` writes the tables of ``docs/explanation/growth.md`` and its plot;
-``--results FILE`` takes unit costs from a run of the benchmark. Nothing is measured here, and nothing is random but
-where members of rooms are, which a seed decides.
+``python -m benchmarks.capacity`` writes the tables of ``docs/explanation/growth.md`` and its plot; ``--results FILE``
+takes unit costs from a run of the benchmark. Nothing is measured here, and nothing is random but where members of rooms
+are, which a seed decides.
 """
 
 from __future__ import annotations

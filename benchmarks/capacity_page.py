@@ -1,4 +1,7 @@
-"""The tables and the plot of ``docs/explanation/growth.md``; the text around them is written by hand."""
+"""The tables and the plot of ``docs/explanation/growth.md``, and the figures in the guide to several nodes.
+
+The text around them is written by hand.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from benchmarks.capacity import FAR, GROWTH, Load, Use, back, choices, units, us
 from benchmarks.harness import results
 from benchmarks.harness.processes import ROOT
 from benchmarks.harness.report import table
+from benchmarks.harness.results import Results
 
 PAGE: Final = ROOT / "docs" / "explanation" / "growth.md"
+GUIDE: Final = ROOT / "docs" / "how-to" / "more-than-one-node.md"
 PLOT: Final = PAGE.parent / "growth" / "growth"
 SHARDS: Final = 16
 BUSY: Final = 0.7
@@ -95,22 +100,41 @@ def _seconds(value: float) -> str:
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
 
 
-def filled(page: str, cost: Cost) -> str:
-    """``page`` with its tables made anew."""
+def figures(measured: Results) -> str:
+    """What the benchmark's scenario of two nodes measured: the middle of the rounds, the lowest and the highest."""
+    lines = []
+    for one in measured.of("cluster"):
+        if one.values and one.unit != "bytes" and not one.case.endswith(("p50", "p99.9", "max")):
+            seen = (one.median, min(one.values), max(one.values))
+            lines.append([one.case, one.unit, *(f"{value:,.0f}" if value > 100 else f"{value:.3g}" for value in seen)])
+    return table(["", "", "median", "lowest", "highest"], lines)
+
+
+def parts(cost: Cost) -> dict[str, str]:
+    """The tables of the page about growth."""
     load = Load()
-    parts = {
+    return {
         "growth": growth(load, cost),
         "settings": settings(load, cost),
         "returning": returning(load, cost),
         "costs": costs(cost),
     }
-    for name, text in parts.items():
+
+
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """``page`` with what was made in its places."""
+    for name, text in made.items():
         before, found, rest = page.partition(_BEGIN.format(name))
         _, ended, after = rest.partition(_END)
         if not found or not ended:
             raise ValueError(f"the page has no place for {name!r}")
         page = f"{before}{found}\n{text}\n{ended}{after}"
     return page
+
+
+def write_figures(measured: Results, guide: Path = GUIDE) -> None:
+    """Have the guide say what was measured."""
+    guide.write_text(filled(guide.read_text(), {"figures": figures(measured)}))
 
 
 def draw(cost: Cost, stem: Path = PLOT) -> list[Path]:
@@ -156,5 +180,5 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="unit costs from a run of the benchmark, where it measured them")
     options = parser.parse_args()
     cost = units(results.load(options.results) if options.results else None)
-    PAGE.write_text(filled(PAGE.read_text(), cost))
+    PAGE.write_text(filled(PAGE.read_text(), parts(cost)))
     draw(cost)

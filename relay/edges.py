@@ -82,6 +82,8 @@ class Edges:
 
     def _release(self, place: Place, oldest: int | None) -> None:
         """Tell what waits for no question any more; ``oldest`` is the first that is open."""
+        if oldest is not None and all(bound >= oldest for _, bound, _ in self._waiting[place]):
+            return  # as it is most of the time where many come at once
         waiting = sorted(self._waiting[place], key=lambda one: one[0])
         bounds = list(itertools.accumulate((bound for _, bound, _ in reversed(waiting)), min))[::-1]
         ready = sum(1 for _ in itertools.takewhile(lambda bound: oldest is None or bound < oldest, bounds))

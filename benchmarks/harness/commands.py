@@ -143,6 +143,10 @@ def show(arguments: Sequence[str]) -> int:
     tables.show(found, about(), console)
     report.write(found, about(), options.output)
     console.print(f"written: {options.output}")
+    if options.output == report.PAGE and found.of("cluster"):
+        from benchmarks import capacity_page  # noqa: PLC0415 - only this needs it
+
+        capacity_page.write_figures(found)
     return 0
 
 

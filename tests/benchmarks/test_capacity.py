@@ -8,7 +8,9 @@ from random import Random
 import pytest
 
 from benchmarks.capacity import FAR, Load, Setup, rooms, sizes, touched, units, use
-from benchmarks.capacity_page import PAGE, filled
+from benchmarks.capacity_page import GUIDE, PAGE, figures, filled, parts
+from benchmarks.harness.commands import LATEST
+from benchmarks.harness.results import load
 from tests.benchmarks.made import results, samples
 
 LOAD = Load()
@@ -16,12 +18,17 @@ LOAD = Load()
 
 def test_the_page_is_what_the_unit_costs_make():
     page = PAGE.read_text()
-    assert filled(page, units()) == page
+    assert filled(page, parts(units())) == page
+
+
+def test_the_figures_of_the_guide_are_those_of_the_latest_run():
+    guide = GUIDE.read_text()
+    assert filled(guide, {"figures": figures(load(LATEST))}) == guide
 
 
 def test_a_page_without_a_place_for_a_table_is_refused():
     with pytest.raises(ValueError, match="no place for 'growth'"):
-        filled("", units())
+        filled("", parts(units()))
 
 
 def test_unit_costs_that_a_run_measured_are_taken_from_it_and_the_others_are_kept():
