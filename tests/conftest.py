@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,11 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what is marked `every_loop` on asyncio, uvloop and trio."""
+    """Run what is marked `every_loop` on asyncio, uvloop and trio, and what needs a Redis on each kind of it."""
     if "anyio_backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_loop"):
         metafunc.parametrize("anyio_backend", LOOPS, scope="module")
+    if "redis_program" in metafunc.fixturenames:
+        metafunc.parametrize("redis_program", redis_programs(), indirect=True, scope="module")
 
 
 @pytest.fixture(autouse=True)
@@ -99,15 +101,20 @@ def require() -> Callable[[str | Path, str], Path]:
     return find
 
 
-@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+@pytest.fixture(scope="module")
 def redis_program(request: pytest.FixtureRequest, require: Callable[[str | Path, str], Path]) -> Path:
-    """Each server that promises what Redis does. CI does without Valkey where the distribution has none to install."""
+    """Each server that promises what Redis does, and may be here: `tests/contract/test_redis.py` says which is not."""
     program: str = request.param
-    if program == "valkey-server" and shutil.which(program) is None and not _packaged(program):
-        pytest.skip(f"{program} is missing, and no package of it is known here")
     return require(program, f"apt-get install {program}")
 
 
+def redis_programs() -> list[str]:
+    """Redis; and Valkey where it is installed, or could be. CI does without where the distribution has none."""
+    valkey = shutil.which("valkey-server") is not None or (IN_CI and _packaged("valkey-server"))
+    return ["redis-server", *["valkey-server"] * valkey]
+
+
+@cache
 def _packaged(name: str) -> bool:
     """Whether apt knows a package of that name."""
     apt = shutil.which("apt-cache")

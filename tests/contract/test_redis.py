@@ -7,6 +7,7 @@ import pytest
 from relay.cluster.broker import Broker
 from relay.cluster.directory import Retention
 from relay.cluster.redis import RedisBroker, RedisDirectory, RedisSettings
+from tests.conftest import redis_programs
 from tests.contract.test_broker import Make, WireContract
 from tests.contract.test_directory import DirectoryContract, Nodes, recall, remember
 from tests.redis_server import RedisServer, RedisShards, running, sharded
@@ -23,6 +24,12 @@ def url(server: RedisServer) -> str:
     """An empty Redis."""
     server.ask("FLUSHALL")
     return server.url
+
+
+def test_valkey_is_here_too() -> None:
+    """What needs a Redis runs on Valkey as well, where there is one: this one line says where there is none."""
+    if "valkey-server" not in redis_programs():
+        pytest.skip("valkey-server is missing: apt-get install valkey-server, where the distribution has it")
 
 
 LOOPS = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
