@@ -26,3 +26,5 @@ async def within(patience: float, work: Coroutine[object, None, T]) -> T:
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # it may have failed just now, and nobody asks any more
