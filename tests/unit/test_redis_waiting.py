@@ -1,6 +1,7 @@
 """Waiting with patience: a loop that stood still is no Redis that did not answer."""
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -56,4 +57,5 @@ async def test_what_fails_when_nobody_waits_any_more_is_no_error_of_the_loop():
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     with pytest.raises(TimeoutError):
         await within(0.01, fail_when_given_up())
+    gc.collect()
     assert complaints == []
