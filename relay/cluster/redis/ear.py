@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from relay.cluster.redis.address import Line
 from relay.cluster.redis.lane import BROKEN, refusal
+from relay.cluster.redis.waiting import within
 from relay.errors import BrokerUnavailable
 
 _TOPICS_AT_ONCE: Final = 500
@@ -47,6 +48,8 @@ class Ear:
         self._asked: deque[_Ask] = deque()
         self._news = asyncio.Event()
         self._answers = 0
+        self._answered = asyncio.Event()
+        """Set when all that was asked for is answered, whoever still waits for it."""
         self._lost: str | None = None
 
     async def subscribe(self, topics: Iterable[bytes]) -> None:
@@ -113,6 +116,8 @@ class Ear:
                     self._answers += 1
                     if not answer.done():
                         answer.set_result(True)
+                    if not self._asked:
+                        self._answered.set()
 
     async def _write(self) -> None:
         """Send what is asked for, and see that it is answered before more is sent. For ever."""
@@ -122,23 +127,11 @@ class Ear:
             while self._waiting:
                 some = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOPICS_UNDER_WAY))]
                 asks = list(self._portions(some))
+                self._answered.clear()
                 self._asked.extend(ask for portion in asks for ask in portion)
                 commands = [(portion[0].word, *(ask.topic for ask in portion)) for portion in asks]
                 await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
-                await self._answered()
-
-    async def _answered(self) -> None:
-        """Wait for what was asked. Raises :class:`TimeoutError` when Redis says nothing for as long as it may take.
-
-        Waited for in two halves, each begun on a loop that turns: one that stood still has answers to be read.
-        """
-        idle = 0
-        while self._asked:
-            before = self._answers
-            await asyncio.wait([self._asked[-1].answer], timeout=self._patience / 2)
-            idle = idle + 1 if self._answers == before else 0
-            if self._asked and idle == 2:
-                raise TimeoutError("no answer")
+                await within(self._patience, self._answered.wait(), lambda: self._answers)
 
     def _portions(self, asks: list[_Ask]) -> Iterator[list[_Ask]]:
         """What each command is about: many topics, of one shard where there are shards."""
