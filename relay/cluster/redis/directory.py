@@ -68,24 +68,29 @@ class RedisDirectory:
         """Put a connection into a channel; doing it twice changes nothing but whose it is."""
         info = "" if member is None or member.info is None else bytes(member.info).decode()
         who = ("0", "", "") if member is None else ("1", member.user_id, info)
+        shard = self._shard(app, channel)
         while True:
             if not self._known:
                 self._introduce()
             name = self._name
-            self._used.add(self._shard(app, channel))
-            answer = answers.entered(await self._change("join", app, channel, socket_id, name, *who, max_members))
+            self._used.add(shard)
+            answer = answers.entered(
+                await self._change(shard, "join", app, channel, socket_id, name, *who, max_members)
+            )
             if answer.said != "dead":
                 break
             self._rename(name)
         if answer.said == "in" and name != self._name:  # it was taken for dead meanwhile: what it owns will be swept
-            again = answers.entered(await self._change("join", app, channel, socket_id, self._name, *who, max_members))
+            again = answers.entered(
+                await self._change(shard, "join", app, channel, socket_id, self._name, *who, max_members)
+            )
             if again.said == "in":
                 return again.joined(answer)
         return answer.joined()
 
     async def leave(self, app: str, channel: str, socket_id: str) -> Left:
         """Take a connection out; unknown is a no-op."""
-        return answers.gone(await self._change("leave", app, channel, socket_id)).left()
+        return answers.gone(await self._change(self._shard(app, channel), "leave", app, channel, socket_id)).left()
 
     async def occupied(self, app: str, prefix: str) -> Mapping[str, Occupancy]:
         """The occupied channels whose names begin with ``prefix``: each with its counts of one moment, the list
@@ -226,10 +231,10 @@ class RedisDirectory:
     def _shard(self, app: str, channel: str) -> bytes:
         return self._keys.shard(place(app, channel))
 
-    async def _change(self, operation: str, app: str, channel: str, *arguments: str | int) -> bytes:
+    async def _change(self, shard: bytes, operation: str, *arguments: str | int) -> bytes:
         """A step that must not be half known: where it fails, everything is put right at the next beat."""
         try:
-            answer: bytes = await self._script(self._shard(app, channel), operation, app, channel, *arguments)
+            answer: bytes = await self._script(shard, operation, *arguments)
         except BaseException:
             self._astray = True
             raise
