@@ -1,25 +1,22 @@
 """Dead nodes in NATS: nothing is left of them in the end, however many they were and however much they left."""
 
 from base64 import b64decode
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import pytest
 
 from relay import BrokerError, BrokerUnavailable
-from relay.cluster.directory import Beat
 from relay.cluster.nats import NatsDirectory, NatsSettings, leases
-from relay.protocol.messages import Identity
+from tests.integration.dead_nodes import fill, join, largest_portion_swept, opened
 from tests.integration.nats_nodes import QUICK, nodes
 from tests.integration.redis_nodes import member, until
 from tests.nats_server import INSTALL, NatsServer, running
 
 ROOM = "presence-room"
 SHORT = NatsSettings(lease=0.4, beat=0.1)
-MANY, EACH = 3000, 20
+MANY = 3000
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +31,16 @@ def url(server: NatsServer) -> str:
     return server.url
 
 
-@asynccontextmanager
-async def directories(url: str, count: int, settings: NatsSettings = SHORT) -> AsyncIterator[list[NatsDirectory]]:
-    made = [NatsDirectory(url, settings) for _ in range(count)]
-    yield made
-    for one in made:
-        await one.close()
+def directories(
+    url: str, count: int, settings: NatsSettings = SHORT
+) -> AbstractAsyncContextManager[list[NatsDirectory]]:
+    return opened(NatsDirectory, url, count, settings)
 
 
 def known(server: NatsServer) -> leases.Leases:
     """What the leases say."""
     message = server.ask("STREAM.MSG.GET.KV_relay", b'{"last_by_subj":"$KV.relay.nodes"}')["message"]
     return leases.load(b64decode(message["data"]))
-
-
-async def join(directory: NatsDirectory, socket_id: str, channel: str = ROOM, app: str = "1") -> None:
-    await directory.join(app, channel, socket_id, Identity(f"u{socket_id}"), max_members=1000)
 
 
 async def test_a_node_that_ends_in_order_and_owns_nothing_is_forgotten_at_once(server, url):
@@ -82,37 +73,10 @@ async def until_beaten(directory: NatsDirectory, true, *apps: str, within: float
             await anyio.sleep(SHORT.beat)
 
 
-async def beating(directory: NatsDirectory, beats: list[tuple[float, Beat]], stop: anyio.Event) -> None:
-    """Beat as a node does, and note when, until `stop`."""
-    while not stop.is_set():
-        beat = await directory.beat(["1"])
-        beats.append((anyio.current_time(), beat))
-        if not beat.more:
-            with anyio.move_on_after(QUICK.beat):
-                await stop.wait()
-
-
 async def test_a_node_that_sweeps_a_big_dead_one_does_not_miss_its_own_lease(url):
     async with directories(url, 3, QUICK) as (dying, *living):
-        async with anyio.create_task_group() as tasks:
-            for number in range(MANY):
-                tasks.start_soon(join, dying, f"1.{number}", f"presence-{number // EACH}")
-        logs: list[list[tuple[float, Beat]]] = [[], []]
-        stop = anyio.Event()
-
-        def found() -> Counter[str]:
-            return Counter(gone.socket_id for log in logs for _, beat in log for gone in beat.abandoned)
-
-        async with anyio.create_task_group() as tasks:
-            for one, log in zip(living, logs, strict=True):
-                tasks.start_soon(beating, one, log, stop)
-            await until(lambda: len(found()) == MANY, within=30)
-            stop.set()
-        assert set(found().values()) == {1}
-        for log in logs:
-            assert not any(beat.lapsed for _, beat in log)
-            assert max(later - earlier for (earlier, _), (later, _) in pairwise(log)) < QUICK.lease
-        assert max(len(beat.abandoned) for log in logs for _, beat in log) < MANY
+        await fill(dying, "1", MANY)
+        assert await largest_portion_swept(living, MANY, beat=QUICK.beat, lease=QUICK.lease) < MANY
 
 
 async def test_a_channel_that_is_not_ours_keeps_nobody_else_of_a_dead_node_in(server, url):

@@ -1,7 +1,7 @@
 """Nodes live on leases: what a dead one left is found once, and one that was taken for dead adds nobody in secret."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import pytest
@@ -10,6 +10,7 @@ from relay import BrokerUnavailable
 from relay.cluster.directory import Abandoned, Beat, Joined, Retention
 from relay.cluster.nats import NatsDirectory, NatsSettings
 from relay.protocol.messages import Identity
+from tests.integration.dead_nodes import opened
 from tests.integration.redis_nodes import until
 from tests.nats_server import INSTALL, NatsServer, running
 
@@ -30,12 +31,10 @@ def url(server: NatsServer) -> str:
     return server.url
 
 
-@asynccontextmanager
-async def directories(url: str, count: int, settings: NatsSettings = SHORT) -> AsyncIterator[list[NatsDirectory]]:
-    made = [NatsDirectory(url, settings) for _ in range(count)]
-    yield made
-    for one in made:
-        await one.close()
+def directories(
+    url: str, count: int, settings: NatsSettings = SHORT
+) -> AbstractAsyncContextManager[list[NatsDirectory]]:
+    return opened(NatsDirectory, url, count, settings)
 
 
 async def join(directory: NatsDirectory, socket_id: str, user: str, channel: str = ROOM) -> Joined:

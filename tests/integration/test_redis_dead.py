@@ -2,19 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from itertools import pairwise
 
 import anyio
 import pytest
 
 from relay import BrokerError, BrokerUnavailable
-from relay.cluster.directory import Beat
 from relay.cluster.redis import RedisDirectory, RedisSettings
 from relay.facts import MemberRemoved
-from relay.protocol.messages import Identity
+from tests.integration.dead_nodes import fill, join, largest_portion_swept, opened
 from tests.integration.redis_nodes import QUICK, member, nodes, until
 from tests.redis_server import RedisServer, running
 from tests.unit.client import APP
@@ -37,16 +35,10 @@ def url(server: RedisServer) -> str:
     return server.url
 
 
-@asynccontextmanager
-async def directories(url: str, count: int, settings: RedisSettings = SHORT) -> AsyncIterator[list[RedisDirectory]]:
-    made = [RedisDirectory(url, settings) for _ in range(count)]
-    yield made
-    for one in made:
-        await one.close()
-
-
-async def join(directory: RedisDirectory, socket_id: str, channel: str = ROOM, app: str = "1") -> None:
-    await directory.join(app, channel, socket_id, Identity(f"u{socket_id}"), max_members=1000)
+def directories(
+    url: str, count: int, settings: RedisSettings = SHORT
+) -> AbstractAsyncContextManager[list[RedisDirectory]]:
+    return opened(RedisDirectory, url, count, settings)
 
 
 async def beat_until(directory: RedisDirectory, apps: list[str], *sockets: str) -> list[str]:
@@ -120,42 +112,10 @@ async def test_a_dead_node_is_found_behind_however_many_that_cannot_be_swept(ser
         assert server.ask("ZCARD", LEASES) == 2501
 
 
-async def fill(directory: RedisDirectory, app: str) -> None:
-    """Put `MANY` connections into channels, twenty in each."""
-    async with anyio.create_task_group() as tasks:
-        for number in range(MANY):
-            tasks.start_soon(join, directory, f"1.{number}", f"presence-{number // 20}", app)
-
-
-async def beating(directory: RedisDirectory, beats: list[tuple[float, Beat]], stop: anyio.Event) -> None:
-    """Beat as a node does, and note when, until `stop`."""
-    while not stop.is_set():
-        beat = await directory.beat(["1"])
-        beats.append((anyio.current_time(), beat))
-        if not beat.more:
-            with anyio.move_on_after(SHORT.beat):
-                await stop.wait()
-
-
 async def test_a_node_that_sweeps_a_big_dead_one_does_not_miss_its_own_lease(url):
     async with directories(url, 3) as (dying, *living):
-        await fill(dying, "1")
-        logs: list[list[tuple[float, Beat]]] = [[], []]
-        stop = anyio.Event()
-
-        def found() -> Counter[str]:
-            return Counter(gone.socket_id for log in logs for _, beat in log for gone in beat.abandoned)
-
-        async with anyio.create_task_group() as tasks:
-            for one, log in zip(living, logs, strict=True):
-                tasks.start_soon(beating, one, log, stop)
-            await until(lambda: len(found()) == MANY, within=30)
-            stop.set()
-        assert set(found().values()) == {1}
-        for log in logs:
-            assert not any(beat.lapsed for _, beat in log)
-            assert max(later - earlier for (earlier, _), (later, _) in pairwise(log)) < SHORT.lease
-        assert max(len(beat.abandoned) for log in logs for _, beat in log) < MANY / 2
+        await fill(dying, "1", MANY)
+        assert await largest_portion_swept(living, MANY, beat=SHORT.beat, lease=SHORT.lease) < MANY / 2
 
 
 async def beats(server: RedisServer, nodes: int, times: int) -> None:
@@ -177,7 +137,7 @@ async def test_nobody_who_lives_leaves_while_a_big_dead_node_is_told_of_and_each
         removed: list[str] = []
         for hub in hubs:
             hub.on(MemberRemoved, lambda fact: removed.append(fact.user_id))
-        await fill(dying, APP.id)
+        await fill(dying, APP.id, MANY)
         await until(lambda: len(removed) >= MANY, within=30)
         assert Counter(removed) == Counter(f"u1.{number}" for number in range(MANY))
         await beats(server, len(hubs), 2)  # whoever was renamed would join again now

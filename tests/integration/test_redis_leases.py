@@ -1,7 +1,7 @@
 """Nodes live on leases: what a dead one left is found once, and one that was taken for dead adds nobody in secret."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import pytest
@@ -10,6 +10,7 @@ from relay import BrokerError
 from relay.cluster.directory import Abandoned, Beat, Joined
 from relay.cluster.redis import RedisDirectory, RedisSettings
 from relay.protocol.messages import Identity
+from tests.integration.dead_nodes import opened
 from tests.integration.redis_nodes import until
 from tests.redis_server import RedisServer, running
 
@@ -29,12 +30,10 @@ def url(server: RedisServer) -> str:
     return server.url
 
 
-@asynccontextmanager
-async def directories(url: str, count: int, settings: RedisSettings = SHORT) -> AsyncIterator[list[RedisDirectory]]:
-    made = [RedisDirectory(url, settings) for _ in range(count)]
-    yield made
-    for one in made:
-        await one.close()
+def directories(
+    url: str, count: int, settings: RedisSettings = SHORT
+) -> AbstractAsyncContextManager[list[RedisDirectory]]:
+    return opened(RedisDirectory, url, count, settings)
 
 
 async def join(directory: RedisDirectory, socket_id: str, user: str, channel: str = ROOM) -> Joined:
