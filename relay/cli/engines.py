@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from relay.app import check_keys
-from relay.cluster.scheme import scheme_of, shown
+from relay.cluster.scheme import NATS, REDIS, scheme_of, shown
 from relay.errors import UsageError
 
 if TYPE_CHECKING:
     from relay.cluster.cluster import Cluster
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-_REDIS: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
-"""Also with ``+sentinel`` or ``+cluster`` behind them."""
-_NATS: Final = ("nats", "tls")
 
 
 def cluster_of(url: str, settings: Mapping[str, object] | None = None) -> Cluster:
@@ -28,16 +24,16 @@ def cluster_of(url: str, settings: Mapping[str, object] | None = None) -> Cluste
     """
     scheme = scheme_of(url)
     try:
-        if scheme.partition("+")[0] in _REDIS:
+        if scheme.partition("+")[0] in REDIS:
             from relay.cluster.redis import RedisCluster, RedisSettings
 
             return RedisCluster(url, _converted(settings, RedisSettings))
-        if scheme in _NATS:
+        if scheme in NATS:
             from relay.cluster.nats import NatsCluster, NatsSettings
 
             return NatsCluster(url, _converted(settings, NatsSettings))
     except ImportError as error:
-        extra = "nats" if scheme in _NATS else "redis"
+        extra = "nats" if scheme in NATS else "redis"
         raise UsageError(
             f"--cluster {scheme}://... needs an extra: pip install 'relay-hub[{extra}]' ({error})"
         ) from None

@@ -1,10 +1,15 @@
-"""The only part of an engine's URL that may be told: in any other there may be a password, or a part of one."""
+"""What an engine's URL begins with: which engine is meant, and the only part of it that may be told. In any other there
+may be a password, or a part of one.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+REDIS: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
+"""Also with ``+sentinel`` or ``+cluster`` behind them."""
+NATS: Final = ("nats", "tls")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,19}")
 
 

@@ -9,10 +9,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from relay.cluster.nats.settings import NatsSettings
-from relay.cluster.scheme import scheme_of, shown
+from relay.cluster.scheme import NATS, scheme_of, shown
 from relay.errors import UsageError
 
-SCHEMES: Final = ("nats", "tls")
 _PORT: Final = 4222
 _FILES: Final = ("tls_ca", "tls_cert", "tls_key")
 _ESCAPES: Final = "in a login / is %2F, ? is %3F, # is %23, @ is %40, , is %2C and % is %25"
@@ -45,8 +44,8 @@ class Address:
     def __init__(self, url: str, settings: NatsSettings | None = None) -> None:
         named, _, query = url.partition("?")
         scheme, seen = scheme_of(named), shown(url)
-        if scheme not in SCHEMES:
-            raise UsageError(f"no NATS URL: {' or '.join(SCHEMES)} is what it begins with, got {seen}")
+        if scheme not in NATS:
+            raise UsageError(f"no NATS URL: {' or '.join(NATS)} is what it begins with, got {seen}")
         servers = [_parts(one if "://" in one else f"{scheme}://{one}") for one in named.split(",")]
         if any(parts is None or parts.scheme != scheme for parts in servers):
             raise UsageError(f"no NATS URL: nats://host:port, several separated by commas ({_ESCAPES}), got {seen}")

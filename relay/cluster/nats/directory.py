@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, cast
 
 from relay.cluster.directory import Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.leasing import LOOKS_AGAIN, away_after
 from relay.cluster.nats import leases, subjects
 from relay.cluster.nats.address import Address
 from relay.cluster.nats.agreed import Agreed
@@ -31,8 +32,6 @@ from relay.protocol.messages import Identity
 
 _TRIES: Final = 50
 _AT_ONCE: Final = 50
-_LOOKS_AGAIN: Final = 60
-"""After so many leases."""
 _MICROSECONDS: Final = 1_000_000
 _log = logging.getLogger(__name__)
 
@@ -57,10 +56,8 @@ class NatsDirectory:
         self._bucket = Bucket(names.bucket, settings, self._lane, self._lost)
         self._events = Events(names, settings, self._bucket)
         self._turns = Turns(self._bucket, settings.in_flight, self._leased, lambda: self._name)
-        # Who beat last before NATS was away for longer than this would be overdue when it is back, or nearly so.
-        away = max(settings.lease - 2 * settings.beat, 2 * settings.beat)
         self._lease, self._forget, self._away = (
-            round(span * _MICROSECONDS) for span in (settings.lease, settings.forget, away)
+            round(span * _MICROSECONDS) for span in (settings.lease, settings.forget, away_after(settings))
         )
         self._agreed = Agreed(self._bucket, settings)
         self._name = _new_name()
@@ -70,7 +67,7 @@ class NatsDirectory:
         """The name just given up, to be kept alive for one lease: not everybody has joined again yet."""
         self._introducing = SingleFile()
         self._lapsed = self._astray = False
-        self._sweeper = Sweeper(self._bucket, self._turns, self._lease, settings.lease * _LOOKS_AGAIN)
+        self._sweeper = Sweeper(self._bucket, self._turns, self._lease, settings.lease * LOOKS_AGAIN)
         self._beaten = -math.inf
         self._touched = -math.inf
         self._to_touch: list[tuple[str, str]] = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Literal
 
 import msgspec
 
+from relay.cluster.leasing import check_times
 from relay.errors import UsageError
 
 
@@ -34,13 +34,7 @@ class NatsSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", self.prefix):
             raise UsageError(f"prefix is 1 to 32 letters, digits, - and _, got {self.prefix!r}")
-        for name in ("lease", "beat", "patience", "proof", "forget"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} must be more than 0 seconds, got {getattr(self, name)!r}")
-        if self.beat * 2 > self.lease:
-            raise UsageError(f"a lease of {self.lease} s needs a beat of {self.lease / 2} s at most, got {self.beat}")
-        if self.forget < self.lease * 4:
-            raise UsageError(f"forget must be at least four leases, {self.lease * 4} s, got {self.forget}")
+        check_times(self)
         if self.in_flight < 1:
             raise UsageError(f"in_flight must be at least 1, got {self.in_flight}")
         if self.storage not in {"memory", "file"}:

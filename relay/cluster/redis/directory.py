@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from relay.cluster.directory import Beat, Full, Joined, Left, Occupancy, Remembered, Retention, Roster
+from relay.cluster.leasing import LOOKS_AGAIN, away_after
 from relay.cluster.portion import Portion
 from relay.cluster.redis import answers
 from relay.cluster.redis.address import Place, locate
@@ -22,8 +23,6 @@ from relay.errors import BrokerError
 from relay.protocol.messages import Identity
 
 _CHANNELS_AT_ONCE: Final = 1000
-_LOOKS_AGAIN: Final = 60
-"""After so many leases."""
 _MOST_BEFORE: Final = 100
 _MICROSECONDS: Final = 1_000_000
 _log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class RedisDirectory:
         """
         self._lapsed_at = -math.inf
         self._lapsed = self._astray = False
-        self._sweeper = Sweeper(self._script, self._keys, settings.lease * _LOOKS_AGAIN)
+        self._sweeper = Sweeper(self._script, self._keys, settings.lease * LOOKS_AGAIN)
         self._used: set[bytes] = set()
         """The shards in which this node may own something."""
         self._touched = -math.inf
@@ -191,9 +190,7 @@ class RedisDirectory:
             self._known = False
 
     def _beating(self, name: str) -> tuple[str, str, int, int, int, list[str], int]:
-        lease, beat = self._settings.lease, self._settings.beat
-        # Who beat last before Redis was away for longer than this would be overdue when it is back, or nearly so.
-        away = max(lease - 2 * beat, 2 * beat)
+        lease, away = self._settings.lease, away_after(self._settings)
         spans = round(lease * _MICROSECONDS), round(away * _MICROSECONDS)
         return "beat", name, int(self._known), *spans, self._before, NAMES_AT_ONCE
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
 
+from relay.cluster.leasing import check_times
 from relay.errors import UsageError
 
 _SHARDS_OF_A_CLUSTER: Final = 16
@@ -34,13 +34,7 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.prefix or "{" in self.prefix or "}" in self.prefix:
             raise UsageError(f"prefix must not be empty and have no braces, got {self.prefix!r}")
-        for name in ("lease", "beat", "patience", "proof", "forget"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} must be more than 0 seconds, got {getattr(self, name)!r}")
-        if self.beat * 2 > self.lease:
-            raise UsageError(f"a lease of {self.lease} s needs a beat of {self.lease / 2} s at most, got {self.beat}")
-        if self.forget < self.lease * 4:
-            raise UsageError(f"forget must be at least four leases, {self.lease * 4} s, got {self.forget}")
+        check_times(self)
         if self.in_flight < 1 or (self.shards is not None and self.shards < 1):
             raise UsageError("in_flight and shards must be at least 1")
 

@@ -6,10 +6,9 @@ import re
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from relay.cluster.scheme import scheme_of, shown
+from relay.cluster.scheme import REDIS, scheme_of, shown
 from relay.errors import UsageError
 
-SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
 KINDS: Final = ("", "sentinel", "cluster")
 _SWITCHES: Final = ("socket_keepalive", "ssl_check_hostname")
 _YES_OR_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -36,8 +35,8 @@ class Target:
     def __init__(self, url: str) -> None:
         scheme, plus, self.kind = scheme_of(url).partition("+")
         unix = scheme == "unix"
-        if scheme not in SCHEMES or self.kind not in KINDS or (plus and (unix or not self.kind)):
-            known = ", ".join(SCHEMES)
+        if scheme not in REDIS or self.kind not in KINDS or (plus and (unix or not self.kind)):
+            known = ", ".join(REDIS)
             raise UsageError(f"no Redis URL: {known} (+sentinel, +cluster) is what it begins with, got {shown(url)}")
         self.secured = scheme in {"rediss", "valkeys"}
         problem = None
